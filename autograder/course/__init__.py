@@ -1,1 +1,18 @@
-"""(to be written)"""
+"""The course at a glance: `course.yml` as typed models, and the report that grading produces."""
+
+from __future__ import annotations
+
+from autograder.course.loading import find_course, load_course
+from autograder.course.models import Assignment, Course, Limits, Question
+from autograder.course.problems import CourseError, Problem
+
+__all__ = [
+    "Assignment",
+    "Course",
+    "CourseError",
+    "Limits",
+    "Problem",
+    "Question",
+    "find_course",
+    "load_course",
+]

@@ -1,0 +1,78 @@
+"""Values and calls in words: short, and the same in every panel, page and report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from autograder.sandbox.wire import Handle
+
+MAX_CHARS = 1200
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether `value` is exactly a torch tensor (without importing torch)."""
+    return type(value).__module__.startswith("torch") and type(value).__name__ in ("Tensor", "Parameter")
+
+
+def brief(value: Any, depth: int = 0) -> str:
+    """A value in a few words: arrays by dtype and shape, small plain values as they are."""
+    if isinstance(value, Handle):
+        return f"an object ({value._typename.rpartition('.')[2]})"
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} array {shape_text(value.shape)}"
+    if is_tensor(value):
+        return f"{str(value.dtype).removeprefix('torch.')} tensor {shape_text(tuple(value.shape))}"
+    if isinstance(value, np.generic):
+        return f"{value.dtype} {value.item()!r}"[:80]
+    if isinstance(value, list | tuple) and depth < 2:
+        left, right = ("[", "]") if isinstance(value, list) else ("(", ")")
+        parts = [brief(item, depth + 1) for item in value[:6]]
+        if len(value) > 6:
+            parts.append(f"... {len(value)} in all")
+        return left + ", ".join(parts) + right
+    if isinstance(value, dict) and depth < 2:
+        parts = [f"{key!r}: {brief(item, depth + 1)}" for key, item in list(value.items())[:8]]
+        if len(value) > 8:
+            parts.append(f"... {len(value)} keys")
+        return "{" + ", ".join(parts) + "}"
+    text = repr(value) if value is None or isinstance(value, bool | int | float | str | bytes) else type(value).__name__
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """A shape as NumPy writes it."""
+    return "(" + ", ".join(str(size) for size in shape) + ("," if len(shape) == 1 else "") + ")"
+
+
+def full(value: Any) -> str:
+    """A value with its numbers, summarised where it is large."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        body = np.array2string(value, precision=6, threshold=40, edgeitems=2, max_line_width=76, suppress_small=False)
+        text = f"{value.dtype} array {shape_text(value.shape)}\n{body}"
+    elif is_tensor(value):
+        text = f"{brief(value)}\n" + full(value.detach().cpu().numpy()).partition("\n")[2]
+    elif isinstance(value, float | np.floating | np.ndarray):
+        text = f"{float(value):.10g}" if np.isrealobj(value) and np.size(value) == 1 else str(value)
+    else:
+        text = brief(value)
+    return text if len(text) <= MAX_CHARS else text[: MAX_CHARS - 4] + "\n..."
+
+
+def call_text(name: str, args: Sequence[Any], kwargs: dict[str, Any], names: Sequence[str] | None) -> str:
+    """A call as a reader would write it, arrays by dtype and shape.
+
+    Args:
+        name: the function.
+        args: positional arguments.
+        kwargs: keyword arguments.
+        names: parameter names for the positional arguments, where they are known.
+    """
+    parts = []
+    for position, value in enumerate(args):
+        label = f"{names[position]} = " if names and position < len(names) else ""
+        parts.append(label + brief(value))
+    parts += [f"{key} = {brief(value)}" for key, value in kwargs.items()]
+    return f"{name}({', '.join(parts)})"

@@ -1,0 +1,181 @@
+"""The pytest plugin behind every suite: the `question` mark and the fixtures.
+
+Who `student` is depends on the context in force: a sandboxed worker at grading, the notebook for `check`, and, when pytest
+is simply run on tests/SLUG, the assignment's own solution.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pytest
+
+from autograder.checking.failure import current_student, fail
+from autograder.checking.namespace import (
+    Namespace,
+    is_solution_file,
+    load_cells,
+    parameter_names,
+    upcall_to,
+)
+from autograder.checking.proxy import Student, local_student
+
+PLAIN_SEED = 20_261_121
+
+
+class Context(Protocol):
+    """Who is being tested, and against what."""
+
+    seed: int
+
+    def student(self, seed: int, given: Sequence[str]) -> AbstractContextManager[Student]:
+        """A fresh student for one test."""
+        ...
+
+    def reference(self) -> Namespace:
+        """The solution's namespace; fails the test where there is none."""
+        ...
+
+
+class SolutionContext:
+    """Tests the solution itself, in this process, optionally with cells loaded after it (a mistake, a variant)."""
+
+    def __init__(self, cells: Sequence[Any], extra: Sequence[tuple[str, str]] = (), *, seed: int = PLAIN_SEED) -> None:
+        self.seed = seed
+        self._tested = load_cells(cells, extra)
+        self._reference = load_cells(cells) if extra else self._tested
+
+    def student(self, seed: int, given: Sequence[str]) -> AbstractContextManager[Student]:
+        """The namespace under test."""
+        return local_student(
+            self._tested,
+            is_solution_file,
+            seed=seed,
+            upcall=upcall_to(self._reference),
+            given=given,
+            parameter_names=parameter_names(self._reference),
+        )
+
+    def reference(self) -> Namespace:
+        """The solution, without the extra cells."""
+        return Namespace(self._reference)
+
+
+CONTEXT = pytest.StashKey[Context]()
+EVENTS = pytest.StashKey[Student]()
+_SOLUTIONS = pytest.StashKey[dict[Path, SolutionContext]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the mark."""
+    config.addinivalue_line(
+        "markers", "question(name, weight=1, given=()): the question of the assignment that a test belongs to"
+    )
+    config.stash[_SOLUTIONS] = {}
+
+
+def stable_name(item: pytest.Item) -> str:
+    """A test's name, the same whichever folder pytest was started in."""
+    return f"{item.path.name}::{item.name}"
+
+
+def derived_seed(seed: int, name: str) -> int:
+    """A seed for one test from the submission's seed."""
+    return int(np.random.SeedSequence([seed % 2**64, zlib.crc32(name.encode())]).generate_state(1, np.uint64)[0])
+
+
+def _context(request: pytest.FixtureRequest) -> Context:
+    context = request.config.stash.get(CONTEXT, None)
+    return context if context is not None else _solution(request.config, request.path.parent)
+
+
+def _solution(config: pytest.Config, folder: Path) -> Context:
+    from autograder.course import load_course
+    from autograder.notebook.percent import read_source
+
+    known = config.stash[_SOLUTIONS]
+    if folder not in known:
+        assignment = load_course(folder).assignment(folder.name)
+        known[folder] = SolutionContext(read_source(assignment.source))
+    return known[folder]
+
+
+@pytest.fixture
+def student(request: pytest.FixtureRequest) -> Iterator[Student]:
+    """The student's functions, in a state that no other test has touched."""
+    context = _context(request)
+    mark = request.node.get_closest_marker("question")
+    given = mark.kwargs.get("given", ()) if mark else ()
+    with context.student(derived_seed(context.seed, "student " + stable_name(request.node)), given) as student:
+        request.node.stash[EVENTS] = student
+        token = current_student.set(student)
+        try:
+            yield student
+        finally:
+            with contextlib.suppress(ValueError):  # another context variable scope: nothing to put back
+                current_student.reset(token)
+
+
+@pytest.fixture
+def reference(request: pytest.FixtureRequest) -> Namespace:
+    """The solution, in the grader's process."""
+    return _context(request).reference()
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """A generator seeded from the submission's seed and the test's name."""
+    return np.random.default_rng(derived_seed(_context(request).seed, stable_name(request.node)))
+
+
+@pytest.fixture(scope="session")
+def data() -> Callable[..., Any]:
+    """`load_dataset`, remembering what it loaded."""
+    from autograder.datasets import load_dataset
+
+    loaded: dict[str, Any] = {}
+
+    def load(name: str, **options: Any) -> Any:
+        key = f"{name} {sorted(options.items())}"
+        if key not in loaded:
+            loaded[key] = load_dataset(name, **options)
+        return loaded[key]
+
+    return load
+
+
+class Budget:
+    """Time relative to the reference, measured in the same run on the same machine."""
+
+    def seconds(self, function: Callable[..., Any], *args: Any, repeat: int = 3, **kwargs: Any) -> float:
+        """Wall-clock seconds of `function(*args, **kwargs)`: the best of `repeat`."""
+        best = float("inf")
+        for _ in range(repeat):
+            start = time.perf_counter()
+            function(*args, **kwargs)
+            best = min(best, time.perf_counter() - start)
+        return best
+
+    def assert_faster(self, fast: float, slow: float, factor: float, *, what: str, hint: str = "") -> None:
+        """Fail unless `fast` seconds are at least `factor` times less than `slow` seconds."""
+        if fast * factor > slow:
+            fail(
+                f"{what} is not fast enough: {slow / fast:.1f} times the speed of the slow version, "
+                f"and at least {factor:g} times was expected.",
+                expected=f"at most {slow / factor * 1e3:.3g} ms",
+                got=f"{fast * 1e3:.3g} ms",
+                hint=hint,
+            )
+
+
+@pytest.fixture(scope="session")
+def budget() -> Budget:
+    """Measures time relative to the reference."""
+    return Budget()

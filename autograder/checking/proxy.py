@@ -1,0 +1,225 @@
+"""`student` in a test: the student's functions as the suite sees them, wherever the student's code really runs.
+
+A `Student` speaks to a `Backend`, which is a sandboxed worker at grading and the same dispatcher in the same process for
+`check()` and for the solution. Either way arguments and results are copies, so a suite cannot tell the two apart.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from autograder.checking.describe import brief, call_text
+from autograder.checking.failure import StudentError, current_student
+from autograder.sandbox.service import Service, Upcall
+from autograder.sandbox.wire import Decoder, Encoder, Handle, WireError
+
+ParameterNames = Callable[[str], Sequence[str] | None]
+
+
+class Backend(Protocol):
+    """Carries one request to the student's code and brings the reply."""
+
+    def transact(self, header: dict[str, Any], buffers: list[Any], nbytes: int) -> tuple[Any, bytearray | bytes]:
+        """Header and payload of the reply."""
+        ...
+
+
+class LocalBackend:
+    """The student's code in this very process: the solution in a plain pytest run, or the notebook that calls `check`."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def transact(self, header: dict[str, Any], buffers: list[Any], nbytes: int) -> tuple[Any, bytearray | bytes]:
+        """Answered by the service directly; buffers are copied, as a socket would."""
+        reply, out, _ = self._service.handle(header, bytearray(b"".join(buffers)))
+        return reply, bytearray(b"".join(out))
+
+
+@contextmanager
+def local_student(
+    namespace: dict[str, Any],
+    is_student_file: Callable[[str], bool],
+    *,
+    seed: int,
+    upcall: Upcall | None = None,
+    given: Sequence[str] = (),
+    parameter_names: ParameterNames | None = None,
+) -> Iterator[Student]:
+    """A student in this process for the time of one test; global random state is put back afterwards."""
+    service = Service(namespace, is_student_file, upcall)
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    try:
+        student = Student(LocalBackend(service), parameter_names)
+        student.give(given)
+        yield student
+    finally:
+        service.restore()
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+
+
+@dataclass
+class Event:
+    """One call of a test, kept for naming the call in a failure and for recognising known mistakes."""
+
+    name: str
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    result: Any = None
+    error: str = ""
+
+
+class Student:
+    """The student's namespace: `student.f(x)` calls f there.
+
+    Raises `StudentError` where the student's code raises, `WireError` where an argument of the test may not cross.
+    """
+
+    def __init__(self, backend: Backend, parameter_names: ParameterNames | None = None) -> None:
+        self._backend = backend
+        self._parameter_names = parameter_names
+        self.events: list[Event] = []
+
+    def __getattr__(self, name: str) -> Function:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Function(self, name)
+
+    def give(self, names: Sequence[str]) -> None:
+        """Serve `names` to the student's code from the reference, where there is one."""
+        if names:
+            self._request({"op": "given", "names": list(names)}, [], 0, Event("given"))
+
+    def has(self, name: str) -> bool:
+        """Whether the submission defines `name`."""
+        return bool(self._request({"op": "defined", "name": name}, [], 0, Event(name)))
+
+    def value(self, name: str) -> Any:
+        """The value of a global of the submission."""
+        return self._record(Event(name), {"op": "value", "name": name})
+
+    def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], **options: Any) -> Any:
+        """Call a function of the submission; see `Function`."""
+        return self._call({"op": "call", "fn": name, **options}, Event(name, args, kwargs))
+
+    def call_handle(self, handle: Handle, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call an object that stayed in the worker."""
+        name = handle._typename.rpartition(".")[2]
+        for event in reversed(self.events):
+            if event.result is handle:
+                name = event.name
+                break
+        return self._call({"op": "call", "h": handle._id}, Event(name, args, kwargs))
+
+    def get_attribute(self, handle: Handle, name: str) -> Any:
+        """Read an attribute of an object that stayed in the worker."""
+        owner = handle._typename.rpartition(".")[2]
+        return self._record(Event(f"{owner}.{name}"), {"op": "get", "h": handle._id, "name": name})
+
+    def set_attribute(self, handle: Handle, name: str, value: Any) -> None:
+        """Set an attribute of an object that stayed in the worker to a plain value."""
+        encoder = Encoder()
+        header = {"op": "set", "h": handle._id, "name": name, "value": encoder.encode(value)}
+        self._request(header, encoder.buffers, encoder.nbytes, Event(name))
+
+    def call_that_gave(self, value: Any) -> str:
+        """The call whose result `value` is (or holds), else the last call, in words."""
+        calls = [event for event in self.events if event.args or event.kwargs]
+        if not calls:
+            return ""
+        for event in reversed(calls):
+            if event.result is value or (
+                isinstance(event.result, list | tuple) and any(item is value for item in event.result)
+            ):
+                return self.describe(event)
+        return self.describe(calls[-1])
+
+    def describe(self, event: Event) -> str:
+        """An event in words."""
+        names = self._parameter_names(event.name) if self._parameter_names else None
+        return call_text(event.name, event.args, event.kwargs, names)
+
+    def _call(self, header: dict[str, Any], event: Event) -> Any:
+        encoder = Encoder()
+        header["args"] = encoder.encode((list(event.args), event.kwargs))
+        return self._record(event, header, encoder.buffers, encoder.nbytes)
+
+    def _record(
+        self, event: Event, header: dict[str, Any], buffers: Sequence[Any] = (), nbytes: int = 0
+    ) -> Any:
+        self.events.append(event)
+        event.result = self._request(header, list(buffers), nbytes, event)
+        return event.result
+
+    def _request(self, header: dict[str, Any], buffers: list[Any], nbytes: int, event: Event) -> Any:
+        reply, payload = self._backend.transact(header, buffers, nbytes)
+        if type(reply) is not dict:
+            raise WireError("the reply is malformed")
+        if "ok" in reply:
+            return Decoder(payload, lambda id, typename: Handle(id, typename, self)).decode(reply["ok"])
+        error = student_error(reply.get("err"), event.name, self.describe(event))
+        event.error = error.type
+        raise error
+
+
+def student_error(report: Any, name: str, call: str) -> StudentError:
+    """The exception for an error report of the worker, which is checked field by field: it is the student's word."""
+    if type(report) is not dict:
+        raise WireError("the reply is malformed")
+    kind, type_name, text = report.get("kind"), report.get("type"), report.get("text")
+    if kind not in ("raised", "not_written", "not_defined", "not_plain"):
+        raise WireError("the reply is malformed")
+    if type(type_name) is not str or type(text) is not str:
+        raise WireError("the reply is malformed")
+    frames = []
+    where = report.get("where")
+    for frame in where if type(where) is list else []:
+        if type(frame) is list and [type(part) for part in frame] == [str, int, str]:
+            frames.append((frame[0][:200], frame[1], frame[2][:200]))
+    return StudentError(kind, type_name[:100], text[:2000], frames[-4:], name, call)
+
+
+class Function:
+    """A function of the student's, called where the student's code is."""
+
+    def __init__(self, student: Student, name: str, keep: tuple[int, ...] = ()) -> None:
+        self._student, self._name, self._keep = student, name, keep
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call it. Plain values come back as copies, everything else as a `Handle`."""
+        return self._student.call(self._name, args, kwargs, keep=list(self._keep))
+
+    def keeping(self, *positions: int) -> Function:
+        """The same function, leaving these elements of the returned tuple in the worker (a cache, say)."""
+        return Function(self._student, self._name, positions)
+
+    def after(self, *args: Any, **kwargs: Any) -> tuple[Any, list[Any]]:
+        """`(result, arguments)`: the positional arguments as they are after the call."""
+        result, after = self._student.call(self._name, args, kwargs, keep=list(self._keep), after=True)
+        return result, after
+
+    def __repr__(self) -> str:
+        return f"<the student's {self._name}>"
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._name
+
+
+def last_call_in_words() -> tuple[str, str]:
+    """(call, what it returned) of the student's last call in the running test; empty strings where there was none."""
+    student = current_student.get()
+    calls = [event for event in student.events if not event.error] if student else []
+    if student is None or not calls:
+        return "", ""
+    return student.describe(calls[-1]), brief(calls[-1].result)

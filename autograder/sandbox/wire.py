@@ -1,0 +1,416 @@
+"""The wire between the grader and a worker: which values may cross, and how they are framed.
+
+Only plain values cross, by exact type: None, bool, int, float, str, bytes, list, tuple, dict, NumPy arrays and
+scalars of numeric, boolean or string dtype, dense torch tensors. Every other object stays where it is, and an opaque
+`Handle` crosses in its place. Nothing received is ever unpickled, evaluated or imported, and both sides bound size,
+depth and the number of nodes before they allocate.
+
+A message is `MAGIC | u32 header length | u64 payload length | header | payload`. The header is msgpack; arrays lie one
+after the other in the payload, each aligned to 64 bytes, so that no offset ever has to be trusted.
+
+This module is also loaded inside the sandbox and therefore imports nothing of the engine.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+MAGIC = b"AGK1"
+MAX_HEADER = 16 << 20
+MAX_PAYLOAD = 512 << 20
+MAX_DEPTH = 32
+MAX_NODES = 200_000
+MAX_NDIM = 32
+MAX_INT_BITS = 4096
+ALIGNMENT = 64
+
+_NUMERIC = frozenset(
+    ["|b1", "|i1", "|u1"]
+    + [f"<{kind}{size}" for kind in "iu" for size in (2, 4, 8)]
+    + ["<f2", "<f4", "<f8", "<c8", "<c16"]
+)
+_KEY_TYPES = (type(None), bool, int, float, str, bytes, tuple, np.generic)
+
+
+class WireError(Exception):
+    """A message breaks the rules: malformed, too large, too deep, or a value that may not cross."""
+
+
+class PeerClosed(Exception):
+    """The other side closed the connection or died."""
+
+
+class Deadline(Exception):
+    """The peer did not answer in time."""
+
+
+class Handle:
+    """An object that stayed in the worker.
+
+    It can be called, its attributes read and set, and it can be passed back. It compares equal to nothing, has no
+    length, and converts to nothing: whatever it stands for cannot act on this side.
+    """
+
+    __slots__ = ("_id", "_owner", "_typename")
+
+    def __init__(self, id: int, typename: str, owner: Any = None) -> None:
+        object.__setattr__(self, "_id", id)
+        object.__setattr__(self, "_typename", typename)
+        object.__setattr__(self, "_owner", owner)
+
+    def __repr__(self) -> str:
+        return f"<an object of type {self._typename}>"
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    def __ne__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return hash(("Handle", self._id))
+
+    def __bool__(self) -> bool:
+        raise TypeError(f"{self!r} has no truth value")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._owner.call_handle(self, args, kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # NumPy, pytest and copy probe for protocols; none of them may reach the worker
+            raise AttributeError(name)
+        return self._owner.get_attribute(self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._owner.set_attribute(self, name, value)
+
+
+class Encoder:
+    """Turns values into a tree of plain msgpack types and a list of buffers.
+
+    `keep` is called with each object that may not cross and returns its handle id; without it such an object is an
+    error (the grader's side never hands out its own objects).
+    """
+
+    def __init__(self, keep: Callable[[Any], int] | None = None) -> None:
+        self._keep = keep
+        self.buffers: list[Any] = []
+        self.nbytes = 0
+        self._nodes = 0
+
+    def encode(self, value: Any) -> Any:
+        """The tree of `value`; its arrays are appended to `buffers`. Raises `WireError`."""
+        return self._encode(value, 0)
+
+    def _encode(self, value: Any, depth: int) -> Any:
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise WireError(f"the value has more than {MAX_NODES:,} parts")
+        if depth > MAX_DEPTH:
+            raise WireError(f"the value is nested more than {MAX_DEPTH} levels deep")
+        kind = type(value)  # exact: a subclass may carry behaviour
+        if value is None or kind is bool or kind is float or kind is str or kind is bytes:
+            return value
+        if kind is int:
+            if -(2**63) <= value < 2**64:
+                return value
+            if value.bit_length() > MAX_INT_BITS:
+                raise WireError(f"an integer has more than {MAX_INT_BITS} bits")
+            return ["i", hex(value)]
+        if kind is list:
+            return ["l", [self._encode(item, depth + 1) for item in value]]
+        if kind is tuple:
+            return ["t", [self._encode(item, depth + 1) for item in value]]
+        if kind is dict:
+            pairs = []
+            for key, item in value.items():
+                if isinstance(key, _KEY_TYPES):
+                    pairs.append([self._encode(key, depth + 1), self._encode(item, depth + 1)])
+                else:
+                    return self._handle(value)
+            return ["d", pairs]
+        if kind is Handle:
+            return ["H", value._id, value._typename]
+        if kind is np.ndarray:
+            return self._array(value, "a")
+        if isinstance(value, np.generic) and kind.__module__ == "numpy":
+            return self._scalar(value)
+        if kind.__module__ in ("torch", "torch.nn.parameter") and kind.__name__ in ("Tensor", "Parameter"):
+            return self._tensor(value)
+        return self._handle(value)
+
+    def _handle(self, value: Any) -> Any:
+        kind = type(value)
+        if self._keep is None:
+            raise WireError(f"an object of type {kind.__name__} may not cross")
+        return ["H", self._keep(value), f"{kind.__module__}.{kind.__qualname__}"[:120]]
+
+    def _array(self, array: np.ndarray[Any, Any], tag: str) -> Any:
+        if array.dtype.kind == "U" and tag == "a":
+            return ["u", list(array.shape), [self._encode(item, 1) for item in array.ravel().tolist()]]
+        dtype = array.dtype.newbyteorder("<") if array.dtype.byteorder == ">" else array.dtype
+        if dtype.hasobject or dtype.str not in _NUMERIC:
+            return self._handle(array)
+        flat = np.ascontiguousarray(array, dtype=dtype).reshape(-1)
+        self._append(flat.view(np.uint8))
+        return [tag, dtype.str, list(array.shape)]
+
+    def _append(self, raw: np.ndarray[Any, Any]) -> None:
+        if raw.nbytes:
+            self.buffers.append(memoryview(raw))
+        padding = -raw.nbytes % ALIGNMENT
+        if padding:
+            self.buffers.append(bytes(padding))
+        self.nbytes += raw.nbytes + padding
+        if self.nbytes > MAX_PAYLOAD:
+            raise WireError(f"the arrays take more than {MAX_PAYLOAD >> 20} MiB")
+
+    def _scalar(self, value: np.generic) -> Any:
+        dtype = value.dtype
+        if dtype.str not in _NUMERIC:
+            return str(value) if dtype.kind == "U" else self._handle(value)
+        return ["s", dtype.str, value.tobytes()]
+
+    def _tensor(self, tensor: Any) -> Any:
+        torch = sys.modules["torch"]
+        if tensor.device.type != "cpu" or tensor.layout != torch.strided or tensor.is_quantized:
+            return self._handle(tensor)
+        try:
+            array = tensor.detach().resolve_conj().resolve_neg().numpy()
+        except (RuntimeError, TypeError):  # bfloat16 and friends have no NumPy counterpart
+            return self._handle(tensor)
+        tree = self._array(array, "T")
+        return [*tree, bool(tensor.requires_grad)] if tree[0] == "T" else tree
+
+
+class Decoder:
+    """Rebuilds values from a tree and a payload, checking every length before it allocates."""
+
+    def __init__(self, payload: bytearray | bytes, resolve: Callable[[int, str], Any]) -> None:
+        self._payload = payload
+        self._resolve = resolve
+        self._offset = 0
+        self._nodes = 0
+
+    def decode(self, tree: Any) -> Any:
+        """The value of `tree`. Raises `WireError` for anything malformed."""
+        return self._decode(tree, 0)
+
+    def _decode(self, tree: Any, depth: int) -> Any:
+        self._nodes += 1
+        if depth > MAX_DEPTH or self._nodes > MAX_NODES:
+            raise WireError("the value is nested too deeply or has too many parts")
+        kind = type(tree)
+        if tree is None or kind in (bool, int, float, str, bytes):
+            return tree
+        if kind is not list or not tree or type(tree[0]) is not str:
+            raise WireError("malformed value")
+        tag, *rest = tree
+        decode = self._DECODERS.get(tag)
+        if decode is None:
+            raise WireError("malformed value")
+        return decode(self, rest, depth)
+
+    def _sequence(self, rest: list[Any], depth: int) -> list[Any]:
+        if len(rest) != 1 or type(rest[0]) is not list:
+            raise WireError("malformed sequence")
+        return [self._decode(item, depth + 1) for item in rest[0]]
+
+    def _tuple(self, rest: list[Any], depth: int) -> tuple[Any, ...]:
+        return tuple(self._sequence(rest, depth))
+
+    def _dict(self, rest: list[Any], depth: int) -> dict[Any, Any]:
+        if len(rest) != 1 or type(rest[0]) is not list:
+            raise WireError("malformed dict")
+        result = {}
+        for pair in rest[0]:
+            if type(pair) is not list or len(pair) != 2:
+                raise WireError("malformed dict")
+            key = self._decode(pair[0], depth + 1)
+            if not isinstance(key, _KEY_TYPES):
+                raise WireError("malformed dict key")
+            try:
+                result[key] = self._decode(pair[1], depth + 1)
+            except TypeError as error:  # a tuple that holds a list
+                raise WireError("malformed dict key") from error
+        return result
+
+    def _int(self, rest: list[Any], depth: int) -> int:
+        if len(rest) != 1 or type(rest[0]) is not str or len(rest[0]) > MAX_INT_BITS // 4 + 3:
+            raise WireError("malformed integer")
+        try:
+            return int(rest[0], 16)  # base 16: linear time whatever the length
+        except ValueError as error:
+            raise WireError("malformed integer") from error
+
+    def _shape(self, shape: Any) -> tuple[int, ...]:
+        if type(shape) is not list or len(shape) > MAX_NDIM:
+            raise WireError("malformed shape")
+        if not all(type(size) is int and 0 <= size < 2**40 for size in shape):
+            raise WireError("malformed shape")
+        return tuple(shape)
+
+    def _array(self, rest: list[Any], depth: int) -> np.ndarray[Any, Any]:
+        if len(rest) != 2 or type(rest[0]) is not str or rest[0] not in _NUMERIC:
+            raise WireError("malformed array")
+        dtype, shape = np.dtype(rest[0]), self._shape(rest[1])
+        count = math.prod(shape)
+        nbytes = count * dtype.itemsize
+        if self._offset + nbytes > len(self._payload):
+            raise WireError("an array is longer than the message")
+        try:
+            if count == 0:
+                return np.empty(shape, dtype)
+            array = np.frombuffer(self._payload, dtype, count, self._offset).reshape(shape)
+        except ValueError as error:
+            raise WireError("malformed array") from error
+        self._offset += nbytes + (-nbytes % ALIGNMENT)
+        if dtype.kind == "b":
+            # A byte other than 0 and 1 in a boolean array makes NumPy contradict itself.
+            array = array.view(np.uint8) != 0
+        return array if array.flags.writeable else array.copy()
+
+    def _tensor(self, rest: list[Any], depth: int) -> Any:
+        if len(rest) != 3 or type(rest[2]) is not bool:
+            raise WireError("malformed tensor")
+        array = self._array(rest[:2], depth)
+        import torch
+
+        try:
+            tensor = torch.from_numpy(array)
+            return tensor.requires_grad_() if rest[2] and array.dtype.kind in "fc" else tensor
+        except (TypeError, RuntimeError) as error:
+            raise WireError("malformed tensor") from error
+
+    def _scalar(self, rest: list[Any], depth: int) -> Any:
+        if len(rest) != 2 or type(rest[0]) is not str or rest[0] not in _NUMERIC or type(rest[1]) is not bytes:
+            raise WireError("malformed scalar")
+        dtype = np.dtype(rest[0])
+        if len(rest[1]) != dtype.itemsize:
+            raise WireError("malformed scalar")
+        if dtype.kind == "b":
+            return np.bool_(rest[1] != b"\0")
+        return np.frombuffer(rest[1], dtype)[0]
+
+    def _strings(self, rest: list[Any], depth: int) -> np.ndarray[Any, Any]:
+        if len(rest) != 2 or type(rest[1]) is not list or not all(type(item) is str for item in rest[1]):
+            raise WireError("malformed array of strings")
+        shape = self._shape(rest[0])
+        self._nodes += len(rest[1])
+        longest = max((len(item) for item in rest[1]), default=0)
+        # NumPy pads every string to the longest: one long string among many would multiply the memory.
+        if math.prod(shape) != len(rest[1]) or longest * len(rest[1]) > MAX_HEADER:
+            raise WireError("malformed array of strings")
+        return np.array(rest[1], dtype=np.str_).reshape(shape)
+
+    def _handle(self, rest: list[Any], depth: int) -> Any:
+        if not 1 <= len(rest) <= 2 or type(rest[0]) is not int or not 0 <= rest[0] < 2**62:
+            raise WireError("malformed handle")
+        typename = rest[1] if len(rest) == 2 else ""
+        if type(typename) is not str:
+            raise WireError("malformed handle")
+        return self._resolve(rest[0], typename[:120])
+
+    _DECODERS: dict[str, Callable[[Any, list[Any], int], Any]] = {  # noqa: RUF012 - built once, never changed
+        "l": _sequence,
+        "t": _tuple,
+        "d": _dict,
+        "i": _int,
+        "a": _array,
+        "T": _tensor,
+        "s": _scalar,
+        "u": _strings,
+        "h": _handle,
+        "H": _handle,
+    }
+
+
+class Channel:
+    """Framed messages over a stream socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self.socket.fileno()
+
+    def send(self, header: Any, buffers: Sequence[Any] = (), nbytes: int = 0, deadline: float | None = None) -> None:
+        """Send one message. `deadline` is on `time.monotonic`'s clock. Raises `PeerClosed`, `Deadline`, `WireError`."""
+        import msgpack
+
+        try:
+            packed = msgpack.packb(header, use_bin_type=True)
+        except (ValueError, OverflowError, UnicodeEncodeError) as error:
+            raise WireError(f"the value cannot be encoded: {error}") from error
+        if len(packed) > MAX_HEADER or nbytes > MAX_PAYLOAD:
+            raise WireError("the message is too large")
+        head = MAGIC + struct.pack("<IQ", len(packed), nbytes) + packed
+        try:
+            self._set_timeout(deadline)
+            if nbytes < 1 << 16:
+                self.socket.sendall(head + b"".join(buffers))
+                return
+            self.socket.sendall(head)
+            for buffer in buffers:
+                self._set_timeout(deadline)
+                self.socket.sendall(buffer)
+        except TimeoutError as error:
+            raise Deadline from error
+        except OSError as error:
+            raise PeerClosed from error
+
+    def receive(self, deadline: float | None = None) -> tuple[Any, bytearray]:
+        """One message: header and payload. `deadline` bounds the whole message, however slowly its bytes drip."""
+        import msgpack
+
+        head = self._exactly(16, deadline)
+        if head[:4] != MAGIC:
+            raise WireError("the message does not begin as one")
+        header_length, payload_length = struct.unpack("<IQ", head[4:])
+        if header_length > MAX_HEADER or payload_length > MAX_PAYLOAD:
+            raise WireError("the message is too large")
+        raw = self._exactly(header_length, deadline)
+        try:
+            header = msgpack.unpackb(
+                raw, raw=False, strict_map_key=True, use_list=True, max_ext_len=0, max_map_len=64
+            )
+        except Exception as error:  # msgpack raises ValueError, its own StackError, UnicodeDecodeError and others
+            raise WireError(f"the header is malformed ({type(error).__name__})") from error
+        return header, self._exactly(payload_length, deadline)
+
+    def _set_timeout(self, deadline: float | None) -> None:
+        if deadline is None:
+            self.socket.settimeout(None)
+            return
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise Deadline
+        self.socket.settimeout(left)
+
+    def _exactly(self, count: int, deadline: float | None) -> bytearray:
+        # Grows with what has arrived: a peer that announces 512 MiB and sends nothing costs nothing.
+        received = bytearray(min(count, 1 << 20))
+        got = 0
+        while got < count:
+            if got == len(received):
+                received.extend(bytes(min(count - got, max(got, 1 << 20))))
+            self._set_timeout(deadline)
+            try:
+                n = self.socket.recv_into(memoryview(received)[got:])
+            except TimeoutError as error:
+                raise Deadline from error
+            except OSError as error:
+                raise PeerClosed from error
+            if n == 0:
+                raise PeerClosed
+            got += n
+        return received
