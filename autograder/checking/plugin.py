@@ -50,7 +50,8 @@ class SolutionContext:
     def __init__(self, cells: Sequence[Any], extra: Sequence[tuple[str, str]] = (), *, seed: int = PLAIN_SEED) -> None:
         self.seed = seed
         self._tested = load_cells(cells, extra)
-        self._reference = load_cells(cells) if extra else self._tested
+        # Loaded apart: `given` puts calls to the reference into the namespace under test.
+        self._reference = load_cells(cells)
 
     def student(self, seed: int, given: Sequence[str]) -> AbstractContextManager[Student]:
         """The namespace under test."""

@@ -79,7 +79,41 @@ def softmax_loss(x, y):
 # the end of the notebook take some minutes.
 
 # %% tags=["show"]
-DATA_CELL
+from autograder.datasets import DatasetMissing
+
+try:
+    dataset, EPOCHS = load_dataset("cifar10", num_train=4500, num_test=1000), 8
+    num_val = 500
+except DatasetMissing:
+    dataset, EPOCHS = load_dataset("digits"), 12
+    num_val = 250
+
+class_names, K = dataset.classes, len(dataset.classes)
+x, x_test = dataset.x_train.astype(float), dataset.x_test.astype(float)
+if x.ndim == 3:  # grey images come without a channel axis
+    x, x_test = x[:, None], x_test[:, None]
+mean_image = x[num_val:].mean(axis=0)
+X_val, y_val = x[:num_val] - mean_image, dataset.y_train[:num_val]
+X_train, y_train = x[num_val:] - mean_image, dataset.y_train[num_val:]
+X_test, y_test = x_test - mean_image, dataset.y_test
+
+
+def as_picture(image):
+    """(C, H, W), centred -> what imshow takes, 0 to 1."""
+    pixels = np.clip(image + mean_image, 0, 1).transpose(1, 2, 0)
+    return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
+
+
+print(f"{dataset.name}: {len(X_train)} images to train on, {num_val} for validation, {len(X_test)} to test")
+fig, axes = plt.subplots(2, 10, figsize=(12, 2.8))
+for label in range(10):
+    for ax, i in zip(axes[:, label], np.flatnonzero(y_train == label)[:2], strict=True):
+        ax.imshow(as_picture(X_train[i]), cmap="gray")
+        ax.set_xticks([])
+        ax.set_yticks([])
+    axes[0, label].set_title(class_names[label], fontsize=10)
+fig.tight_layout()
+plt.show()
 
 # %% [markdown]
 # ## 1. Convolution
@@ -150,7 +184,7 @@ check("conv_forward")
 # that answers to vertical edges: dark on its left, bright on its right.
 
 # %% tags=["show"]
-picture = X_train[0].mean(axis=0) - X_train[0].min()
+picture = (X_train[0] + mean_image).mean(axis=0)
 vertical_edge = np.array([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
 feature_map = conv_forward(
     picture[None, None], vertical_edge[None, None], np.zeros(1), {"stride": 1, "pad": 1}
@@ -198,8 +232,7 @@ hand_made = {
     "blur": np.full((3, 3), 1 / 9),
     "spots (Laplacian)": np.array([[0.0, -1.0, 0.0], [-1.0, 4.0, -1.0], [0.0, -1.0, 0.0]]),
 }
-three = X_train[[0, 5, 9]].mean(axis=1, keepdims=True)
-three = three - three.min()
+three = (X_train[[0, 5, 9]] + mean_image).mean(axis=1, keepdims=True)
 filters = np.stack(list(hand_made.values()))[:, None]
 maps, _ = conv_forward(three, filters, np.zeros(4), {"stride": 1, "pad": 1})
 
@@ -1381,7 +1414,7 @@ check("deep_convnet")
 # signal is lost on its way through the layers (section 5), and so is the gradient on its way back: the network learns nothing for a long time.
 
 # %% tags=["show"]
-depth = dict(num_filters=(8,) * 6, pools=(2, 4), num_classes=K, weight_scale=WEAK, reg=1e-4)
+depth = dict(num_filters=(8,) * 6, pools=(2, 4), num_classes=K, weight_scale=0.02, reg=1e-4)
 small = slice(0, 1000)
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.2))
 for batchnorm, colour in ((False, "tab:gray"), (True, "tab:blue")):
