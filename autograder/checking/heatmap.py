@@ -33,7 +33,7 @@ def error_map_svg(values: ErrorMap | None, axes: tuple[str, str] | None = None) 
     """|got - expected| as an SVG heat map; empty when there is nothing to see.
 
     `values`: rows of equal length, at most 32 x 32, None (or a non-finite number) where the error is not finite.
-    `axes`: what the rows and the columns are. A side below 32 is shown with its first and last index; a side of
+    `axes`: what the rows and the columns are; an empty name for an axis that does not exist. A side below 32 is shown with its first and last index; a side of
     exactly 32 may have been reduced, so that its indices would mislead, and is shown without.
     """
     if not values or not values[0] or any(len(row) != len(values[0]) for row in values):
@@ -74,7 +74,7 @@ def _draw(
     left, top, wide, high = 42, 36, cell * columns, cell * rows
     # The legend below needs its room even under a narrow grid.
     width, height = left + max(wide, 190) + 12, top + high + (62 if broken else 46)
-    summary = f"Heat map of the error over {row_name} and {column_name}"
+    summary = "Heat map of the error over " + " and ".join(name for name in (row_name, column_name) if name)
     if by_shade:
         summary += f": largest {largest:.3g} at [{worst[0]}, {worst[1]}] of the map"
     if broken:
@@ -89,13 +89,10 @@ def _draw(
     ]
     parts.append(_text(left + wide / 2, 11, column_name, "middle"))
     parts.append(_text(12, top + high / 2, row_label, "middle", rotate=True))
-    for count, name_at in ((columns, "column"), (rows, "row")):
-        for index in sorted({0, count - 1}) if count < MAX_SIDE else ():
-            middle = cell * index + cell / 2
-            if name_at == "column":
-                parts.append(_text(left + middle, 28, str(index), "middle", faint=True))
-            else:
-                parts.append(_text(left - 6, top + middle + 4, str(index), "end", faint=True))
+    for index in sorted({0, columns - 1}) if column_name and columns < MAX_SIDE else ():
+        parts.append(_text(left + cell * (index + 0.5), 28, str(index), "middle", faint=True))
+    for index in sorted({0, rows - 1}) if row_name and rows < MAX_SIDE else ():
+        parts.append(_text(left - 6, top + cell * (index + 0.5) + 4, str(index), "end", faint=True))
 
     parts.append(
         Markup('<g transform="translate({} {}) scale({})" shape-rendering="crispEdges">').format(left, top, cell)

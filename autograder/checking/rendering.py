@@ -77,13 +77,17 @@ OUTCOMES: dict[State, OutcomeStyle] = {
 }
 
 
+_UNWRITTEN = re.compile(r"([\w.]{1,80}) is not written yet|\bNotImplementedError\b")
+
+
 def state_of(result: TestResult) -> State:
     """The outcome, with one more state: a stub that still raises NotImplementedError is not written yet."""
-    if result.outcome == "error":
-        headline = result.finding.headline if result.finding else ""
-        if re.search(r"\bNotImplementedError\b", f"{result.message[:2000]} {headline[:2000]}"):
-            return "unwritten"
-    return result.outcome
+    return "unwritten" if result.outcome == "error" and _unwritten(result) else result.outcome
+
+
+def _unwritten(result: TestResult) -> re.Match[str] | None:
+    headline = result.finding.headline if result.finding else ""
+    return _UNWRITTEN.search(f"{headline[:2000]} {result.message[:2000]}")
 
 
 def says(result: TestResult) -> str:
@@ -123,7 +127,8 @@ def panel_text(question: str, results: Sequence[TestResult], seconds: float, *, 
     lines[0] += f" ({panel['took']})"
     for view in panel["tests"]:
         style: OutcomeStyle = view["style"]
-        lines.append(f"  {_tinted(style, f'{style.mark} {style.label}', colour)}: {view['says']}")
+        verdict = _tinted(style, f"{style.mark} {view['label'] or style.label}", colour)
+        lines.append(f"  {verdict}: {view['says']}")
         lines += (f"      {line}" for line in _detail_lines(view))
     if panel["advice"]:
         lines.append(f"  {panel['advice']}")
@@ -148,6 +153,8 @@ def _view(result: TestResult) -> dict[str, Any]:
     view: dict[str, Any] = {
         "style": style,
         "says": says(result),
+        "label": "" if state == "passed" else style.label,
+        "waits_for": "",
         "lead": "",
         "block": "",
         "diagnosis": "",
@@ -156,6 +163,8 @@ def _view(result: TestResult) -> dict[str, Any]:
         "folded": None,
         "has_details": state not in ("passed", "unwritten"),
     }
+    if state == "unwritten" and (match := _unwritten(result)) and match[1]:
+        view["waits_for"], view["label"] = match[1], match[0]
     if not view["has_details"]:
         return view
     finding = result.finding
@@ -185,8 +194,12 @@ def _panel(question: str, results: Sequence[TestResult], seconds: float) -> dict
         state: State = "not_gradable"
         summary, advice = "has no checks here", "Nothing was run: tell your instructor."
     elif all(state == "unwritten" for state in states):
-        state, summary, views = "unwritten", "is not written yet", []
+        state, summary = "unwritten", "is not written yet"
+        waits_for = {view["waits_for"] for view in views} - {"", question}
+        if waits_for:
+            summary = f"waits for {' and '.join(sorted(waits_for))}: not written yet"
         advice = "Replace `raise NotImplementedError` with your code, run that cell, then run this one again."
+        views = []
     elif passed == total:
         state, summary = "passed", "passes its only check" if total == 1 else f"passes all {total} checks"
         advice = "Grading runs these and further checks, on other numbers."
@@ -223,8 +236,8 @@ def _detail_lines(view: dict[str, Any]) -> list[str]:
             ("called", finding.call),
             ("expected", finding.expected),
             ("got", finding.got),
-            ("worst element", finding.where),
-            ("where to look", finding.hint),
+            ("where", finding.where),
+            ("hint", finding.hint),
         ]
     for name, text in facts:
         if text:
@@ -239,8 +252,7 @@ def _tinted(style: OutcomeStyle, text: str, colour: bool) -> str:
 
 
 def _fragment(macro: str, *arguments: Any) -> str:
-    html = str(getattr(_fragments(), macro)(*arguments))
-    return re.sub(r"\n\s*\n+", "\n", html).strip()
+    return str(getattr(_fragments(), macro)(*arguments)).strip()
 
 
 @cache

@@ -28,7 +28,7 @@ def read_source(path: Path | str) -> list[Cell]:
     Raises
     ------
     SourceError
-        When the file is absent or no percent script, or a cell's header says something unknown: all of them at once.
+        When the file is absent or no percent script, or headers say something unknown: all problems at once.
     """
     path = Path(path)
     try:

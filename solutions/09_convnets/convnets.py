@@ -85,7 +85,7 @@ try:
     dataset, EPOCHS = load_dataset("cifar10", num_train=4500, num_test=1000), 8
     num_val = 500
 except DatasetMissing:
-    dataset, EPOCHS = load_dataset("digits"), 12
+    dataset, EPOCHS = load_dataset("digits"), 15
     num_val = 250
 
 class_names, K = dataset.classes, len(dataset.classes)
@@ -209,7 +209,7 @@ axes[0].add_patch(Rectangle((column - 0.5, row - 0.5), 3, 3, fill=False, edgecol
 axes[0].set_title("padded image")
 show_numbers(axes[1], window, "window", scale=2)
 show_numbers(axes[2], vertical_edge, "filter", scale=2)
-show_numbers(axes[3], window * vertical_edge, f"product, sum {feature_map[row, column]:.2f}", scale=2)
+show_numbers(axes[3], window * vertical_edge + 0.0, f"product, sum {feature_map[row, column]:.2f}", scale=2)
 limit = np.abs(feature_map).max()
 axes[4].imshow(feature_map, cmap="RdBu", vmin=-limit, vmax=limit)
 axes[4].add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="tab:orange", lw=2.5))
@@ -429,15 +429,15 @@ check("max_pool_backward")
 
 # %% [markdown]
 # **Pooling a feature map.** From left to right: the edge map from above after ReLU; the same after $2\times2$ pooling with stride 2;
-# where an upstream gradient of 1 at every output lands. In the last picture the $3\times3$ windows overlap (stride 1), and the
-# strongest pixels collect the gradient of up to nine windows.
+# where an upstream gradient of 1 at every output lands, back through pool and ReLU. In the last picture the $3\times3$ windows
+# overlap (stride 1), and the strongest pixels collect the gradient of several windows.
 
 # %% tags=["show"]
 edges = np.maximum(feature_map, 0)[None, None]
 pooled, pool_cache = max_pool_forward(edges, {"pool_height": 2, "pool_width": 2, "stride": 2})
-routed = max_pool_backward(np.ones_like(pooled), pool_cache)
+routed = relu_backward(max_pool_backward(np.ones_like(pooled), pool_cache), edges)
 overlapping, overlap_cache = max_pool_forward(edges, {"pool_height": 3, "pool_width": 3, "stride": 1})
-collected = max_pool_backward(np.ones_like(overlapping), overlap_cache)
+collected = relu_backward(max_pool_backward(np.ones_like(overlapping), overlap_cache), edges)
 
 fig, axes = plt.subplots(1, 4, figsize=(12.5, 3.4))
 panels = [
@@ -846,6 +846,7 @@ for ax, (title, normalise) in zip(axes, kinds.items(), strict=True):
     ax.add_patch(Rectangle((8.5, 4.5), 1, 1, color="tab:orange"))
     ax.set_xticks(np.arange(4, 24, 4) - 0.5, [])
     ax.set_yticks([3.5, 7.5], [])
+    ax.tick_params(length=0)
     ax.grid(color="0.6", lw=0.8)
     ax.set(title=title, xlabel="channels", ylabel="images")
 fig.tight_layout()
@@ -1199,9 +1200,13 @@ def train(net, X, y, X_val, y_val, *, epochs, batch_size=50, learning_rate=2e-3,
 # now: a long run on the full set would hide it.
 
 # %% tags=["show"]
-net = ThreeLayerConvNet(X_train.shape[1:], num_filters=8, filter_size=3, hidden_dim=50, num_classes=K)
+net = ThreeLayerConvNet(
+    X_train.shape[1:], num_filters=8, filter_size=3, hidden_dim=50, num_classes=K, weight_scale=1e-2
+)
 first_loss, _ = net.loss(X_train[:100], y_train[:100])
-history = train(net, X_train[:50], y_train[:50], X_val, y_val, epochs=25, batch_size=10, decay=1.0)
+history = train(
+    net, X_train[:50], y_train[:50], X_val, y_val, epochs=30, batch_size=10, learning_rate=5e-3, decay=1.0
+)
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.2))
 axes[0].plot(history["loss"])
@@ -1221,9 +1226,9 @@ plt.show()
 
 # %% tags=["show"]
 three_layer = ThreeLayerConvNet(
-    X_train.shape[1:], num_filters=16, filter_size=3, hidden_dim=64, num_classes=K, weight_scale=1e-2, reg=1e-3
+    X_train.shape[1:], num_filters=16, filter_size=5, hidden_dim=64, num_classes=K, weight_scale=5e-2, reg=1e-3
 )
-three_layer_history = train(three_layer, X_train, y_train, X_val, y_val, epochs=EPOCHS)
+three_layer_history = train(three_layer, X_train, y_train, X_val, y_val, epochs=EPOCHS, learning_rate=4e-3)
 
 
 def show_curves(ax_loss, ax_accuracy, history, name, colour):
@@ -1252,7 +1257,7 @@ plt.show()
 # %% tags=["show"]
 W1 = three_layer.params["W1"]
 example = X_train[:1]
-responses, _ = conv_forward_fast(example, W1, three_layer.params["b1"], {"stride": 1, "pad": 1})
+responses, _ = conv_forward_fast(example, W1, three_layer.params["b1"], {"stride": 1, "pad": 2})
 limit = np.abs(W1).max()
 fig, axes = plt.subplots(2, 9, figsize=(13, 3.3))
 axes[0, 0].axis("off")
@@ -1410,7 +1415,7 @@ class DeepConvNet:
 check("deep_convnet")
 
 # %% [markdown]
-# **With and without batch normalisation**, six convolutions deep, from weights that are five times too small. Without normalisation the
+# **With and without batch normalisation**, six convolutions deep, from weights that are eight times too small. Without normalisation the
 # signal is lost on its way through the layers (section 5), and so is the gradient on its way back: the network learns nothing for a long time.
 
 # %% tags=["show"]

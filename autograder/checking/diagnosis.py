@@ -1,0 +1,100 @@
+"""Recognising a known mistake: a failed answer is compared with what each entry of mistakes.py would have given.
+
+The failing test is run again on the solution with one function replaced by the mistake, from the same seed, so that it
+makes the same calls. Where every call gave the same result (or the same exception) and the test fails there too, the
+student reads the mistake's sentence.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from autograder.checking.describe import is_tensor
+from autograder.checking.mistakes import Mistake
+from autograder.checking.plugin import SolutionContext
+from autograder.checking.proxy import Event
+from autograder.checking.runner import Suite, TestRun
+from autograder.notebook.cells import Cell
+from autograder.sandbox.wire import Handle
+
+DIAGNOSIS_SECONDS = 5.0
+"""Time for recognising mistakes in one submission; what is not recognised by then stays unexplained."""
+
+
+class Diagnostician:
+    """Knows the solution and its mistakes; loads each mistaken solution once."""
+
+    def __init__(self, cells: Sequence[Cell], mistakes: Sequence[Mistake]) -> None:
+        self._cells = cells
+        self.mistakes = list(mistakes)
+        self._contexts: dict[str, SolutionContext] = {}
+
+    def diagnose(self, suite: Suite, runs: Sequence[TestRun], seed: int) -> None:
+        """Fill in `diagnosis` of the failed tests among `runs`, in place.
+
+        Where several mistakes explain a test, the one that explains most failed tests of its question is named.
+        """
+        until = time.monotonic() + DIAGNOSIS_SECONDS
+        failed = [run for run in runs if run.result.outcome in ("failed", "error") and run.events]
+        for question in dict.fromkeys(run.test.question for run in failed):
+            own = [run for run in failed if run.test.question == question]
+            explained: dict[str, list[Mistake]] = {}
+            for mistake in (mistake for mistake in self.mistakes if mistake.question == question):
+                if time.monotonic() > until:
+                    break
+                for run in self._explained_by(mistake, suite, own, seed):
+                    explained.setdefault(run.test.name, []).append(mistake)
+            votes = Counter(mistake.name for found in explained.values() for mistake in found)
+            for run in own:
+                found = explained.get(run.test.name)
+                if found:
+                    run.result.diagnosis = max(found, key=lambda mistake: votes[mistake.name]).sentence
+
+    def _explained_by(
+        self, mistake: Mistake, suite: Suite, runs: Sequence[TestRun], seed: int
+    ) -> list[TestRun]:
+        context = self._contexts.get(mistake.name)
+        if context is None:
+            context = self._contexts[mistake.name] = SolutionContext(self._cells, [mistake.cell])
+        context.seed = seed
+        mistaken = suite.run(context, [run.test for run in runs])
+        return [
+            run
+            for run, other in zip(runs, mistaken, strict=True)
+            if other.result.outcome in ("failed", "error") and same_events(run.events, other.events)
+        ]
+
+
+def same_events(ours: Sequence[Event], theirs: Sequence[Event]) -> bool:
+    """Whether two runs of a test made the same calls with the same results."""
+    return len(ours) == len(theirs) and all(
+        a.name == b.name and a.error == b.error and same_value(a.result, b.result)
+        for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def same_value(a: Any, b: Any) -> bool:
+    """Whether two results agree up to rounding: shapes exactly, numbers to about half of their digits."""
+    if isinstance(a, Handle) or isinstance(b, Handle):
+        return isinstance(a, Handle) and isinstance(b, Handle)
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(same_value, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same_value(a[key], b[key]) for key in a)
+    if is_tensor(a) or is_tensor(b):
+        return is_tensor(a) == is_tensor(b) and same_value(a.detach().numpy(), b.detach().numpy())
+    if isinstance(a, np.ndarray | np.generic | int | float) and isinstance(b, np.ndarray | np.generic | int | float):
+        x, y = np.asarray(a), np.asarray(b)
+        if x.shape != y.shape:
+            return False
+        if x.dtype.kind not in "biufc" or y.dtype.kind not in "biufc":
+            return bool(np.array_equal(x, y))
+        half = 1e-4 if np.dtype(np.float32) in (x.dtype, y.dtype) else 1e-7
+        scale = float(np.abs(y[np.isfinite(y)]).max(initial=0.0)) if y.size else 0.0
+        return bool(np.allclose(x, y, rtol=half, atol=half * scale * 1e-2, equal_nan=True))
+    return type(a) is type(b) and bool(a == b)

@@ -1,0 +1,248 @@
+"""Running a suite many times: pytest collects it once, and its items then run for one submission after another.
+
+A fresh `pytest.main` costs tens of milliseconds before the first test; running collected items again costs well under one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from autograder.checking import plugin
+from autograder.checking.failure import current_student
+from autograder.checking.proxy import Event
+from autograder.checking.verdict import verdict_of
+from autograder.course.results import TestResult
+
+T = TypeVar("T")
+
+
+class SuiteError(Exception):
+    """A suite cannot be used; the text says which file and why."""
+
+
+@dataclass(frozen=True)
+class SuiteTest:
+    """One collected test of a suite."""
+
+    item: pytest.Item
+    name: str
+    says: str
+    question: str
+    weight: float
+    given: tuple[str, ...]
+
+
+@dataclass
+class TestRun:
+    """A verdict and the calls that led to it."""
+
+    __test__ = False  # pytest would take the class for a test by its name
+
+    test: SuiteTest
+    result: TestResult
+    events: list[Event]
+
+
+class Suite:
+    """A collected suite: run it as often as you like."""
+
+    def __init__(self, session: pytest.Session) -> None:
+        self._session = session
+        self.tests = [_describe(item) for item in session.items]
+        self._recorder: _Recorder = session.config.stash[_RECORDER]
+
+    def run(
+        self,
+        context: plugin.Context,
+        tests: Sequence[SuiteTest] | None = None,
+        before_each: Callable[[SuiteTest], str | None] | None = None,
+    ) -> list[TestRun]:
+        """Run `tests` (all of them by default) for one submission.
+
+        Args:
+            context: who is tested, and against what.
+            tests: which tests, in order.
+            before_each: called before each test; a sentence returned skips it with the outcome "timeout".
+        """
+        chosen = list(self.tests if tests is None else tests)
+        self._session.config.stash[plugin.CONTEXT] = context
+        runs = []
+        try:
+            for position, test in enumerate(chosen):
+                skip = before_each(test) if before_each else None
+                if skip is not None:
+                    result = _result(test, "timeout", skip)
+                    runs.append(TestRun(test, result, []))
+                    continue
+                following = chosen[position + 1].item if position + 1 < len(chosen) else None
+                runs.append(self._run_one(test, following))
+        finally:
+            del self._session.config.stash[plugin.CONTEXT]
+        return runs
+
+    def _run_one(self, test: SuiteTest, following: pytest.Item | None) -> TestRun:
+        self._recorder.start(test)
+        start = time.perf_counter()
+        test.item.config.hook.pytest_runtest_protocol(item=test.item, nextitem=following)
+        seconds = time.perf_counter() - start
+        result = self._recorder.result or _result(test, "not_gradable", "The test left no verdict.")
+        result.seconds = round(seconds, 4)
+        student = test.item.stash.get(plugin.EVENTS, None)
+        if student is not None:
+            del test.item.stash[plugin.EVENTS]
+        return TestRun(test, result, student.events if student is not None else [])
+
+
+class _Recorder:
+    """Turns what pytest reports of one item into one verdict."""
+
+    def __init__(self) -> None:
+        self.result: TestResult | None = None
+        self._test: SuiteTest | None = None
+
+    def start(self, test: SuiteTest) -> None:
+        self._test, self.result = test, None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        # The verdict is made here, while `student` is still at hand to say which call went wrong.
+        try:
+            value = yield
+        except (KeyboardInterrupt, pytest.exit.Exception):
+            raise
+        except BaseException as error:
+            self._conclude(error)
+            raise
+        self._conclude(None)
+        return value
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if call.excinfo is not None and call.when != "call" and self._test is not None:
+            # Setting up failed (no verdict yet), or tearing down did: a pass that could not be cleaned up stays a pass.
+            if self.result is None:
+                self._conclude(call.excinfo.value)
+        return report
+
+    def _conclude(self, error: BaseException | None) -> None:
+        if self._test is None:
+            return
+        if isinstance(error, pytest.skip.Exception):
+            self.result = _result(self._test, "not_gradable", f"The test was skipped: {error.msg}")
+            return
+        student = self._test.item.stash.get(plugin.EVENTS, None)
+        token = current_student.set(student)
+        try:
+            outcome, message, finding = verdict_of(error)
+        finally:
+            current_student.reset(token)
+        self.result = _result(self._test, outcome, message)
+        self.result.finding = finding
+
+
+_RECORDER = pytest.StashKey[_Recorder]()
+
+
+def _result(test: SuiteTest, outcome: Any, message: str) -> TestResult:
+    return TestResult(name=test.name, says=test.says, outcome=outcome, message=message, weight=test.weight)
+
+
+def _describe(item: pytest.Item) -> SuiteTest:
+    mark = item.get_closest_marker("question")
+    doc = (getattr(getattr(item, "function", None), "__doc__", None) or "").strip()
+    says = " ".join(doc.split("\n\n")[0].split())
+    where = f"{item.path.name}, {item.name}"
+    if mark is None or not mark.args:
+        raise SuiteError(f'{where} names no question. Put @pytest.mark.question("name") above it.')
+    if not says:
+        raise SuiteError(f"{where} has no docstring. Its first sentence is what the student reads.")
+    return SuiteTest(
+        item=item,
+        name=item.name,
+        says=says,
+        question=str(mark.args[0]),
+        weight=float(mark.kwargs.get("weight", 1)),
+        given=tuple(mark.kwargs.get("given", ())),
+    )
+
+
+class _Driver:
+    """Takes over pytest's loop once collection is done."""
+
+    def __init__(self, body: Callable[[Suite], Any]) -> None:
+        self._body = body
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.problems: list[str] = []
+        self.ran = False
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        recorder = _Recorder()
+        config.stash[_RECORDER] = recorder
+        config.pluginmanager.register(recorder, "autograder-recorder")
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            lines = [line for line in str(report.longrepr).splitlines() if line.strip()]
+            self.problems.append(f"{report.nodeid}: {lines[-1].removeprefix('E').strip() if lines else 'unreadable'}")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        self.ran = True
+        try:
+            if self.problems:
+                raise SuiteError("The suite cannot be collected: " + "; ".join(self.problems))
+            self.value = self._body(Suite(session))
+        except BaseException as error:
+            self.error = error
+        return True
+
+
+@contextmanager
+def _no_foreign_plugins() -> Generator[None]:
+    """Plugins that happen to be installed must not slow a grade down or change it."""
+    name = "PYTEST_DISABLE_PLUGIN_AUTOLOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def run_suite(files: Sequence[Path], body: Callable[[Suite], T]) -> T:
+    """Collect the test files and call `body` with the suite, inside pytest. Returns what `body` returns.
+
+    Raises:
+        SuiteError: a file cannot be imported, a test names no question or has no docstring, or no test was found.
+    """
+    missing = [str(file) for file in files if not file.is_file()]
+    if missing or not files:
+        raise SuiteError(f"There is no test file {', '.join(missing) or 'at all'}.")
+    driver = _Driver(body)
+    options = ["--tb=no", "--assert=plain", "--import-mode=importlib", "--capture=no", "--noconftest", "-W", "ignore"]
+    options += ["-c", os.devnull, "--rootdir", str(files[0].parent)]
+    for name in ("terminal", "cacheprovider", "faulthandler", "logging", "junitxml", "doctest", "unittest", "stepwise"):
+        options += ["-p", f"no:{name}"]
+    with _no_foreign_plugins():
+        pytest.main([*options, *map(str, files)], plugins=[plugin, driver])
+    if driver.error is not None:
+        raise driver.error
+    if not driver.ran or driver.problems:
+        raise SuiteError("The suite cannot be collected: " + ("; ".join(driver.problems) or "no test was found"))
+    value: T = driver.value
+    return value
