@@ -18,6 +18,7 @@ ErrorMap = Sequence[Sequence[float | None]]
 
 SHADES = 16
 """Shade 0 is no error and is not painted; shade `SHADES` is the largest error."""
+NOISE = 1e-5
 MAX_SIDE = 32
 _GRID = 224  # pixels for the longer side: with labels the picture stays under 280, so it fits a phone unscaled
 _COLOUR = "#e0522d"
@@ -25,8 +26,11 @@ _BROKEN = "#8f5bd6"
 
 
 def shade(value: float, largest: float) -> int:
-    """0 for no error, else 1 to `SHADES`, linear in the value; a visible error is never painted as none."""
-    return 0 if value <= 0 else max(1, min(SHADES, round(SHADES * (value / largest))))
+    """0 for no error, else 1 to `SHADES`, linear in the value.
+
+    An error of 1 % of the largest is still painted; rounding noise (below 1e-5 of the largest) is none.
+    """
+    return 0 if value <= NOISE * largest else max(1, min(SHADES, round(SHADES * (value / largest))))
 
 
 def error_map_svg(values: ErrorMap | None, axes: tuple[str, str] | None = None) -> Markup:

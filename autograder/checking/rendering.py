@@ -44,7 +44,7 @@ OUTCOMES: dict[State, OutcomeStyle] = {
     for style in (
         OutcomeStyle("passed", "passed", "✓", "#1a7f4b", "32"),
         OutcomeStyle("failed", "failed", "✗", "#c2392f", "31", "The result is not the one expected."),
-        OutcomeStyle("error", "your code raised an exception", "✗", "#c2392f", "31", "Your code raised an exception."),
+        OutcomeStyle("error", "raised an exception", "✗", "#c2392f", "31", "Your code raised an exception."),
         OutcomeStyle(
             "timeout",
             "took too long",
@@ -195,7 +195,7 @@ def _panel(question: str, results: Sequence[TestResult], seconds: float) -> dict
         summary, advice = "has no checks here", "Nothing was run: tell your instructor."
     elif all(state == "unwritten" for state in states):
         state, summary = "unwritten", "is not written yet"
-        waits_for = {view["waits_for"] for view in views} - {"", question}
+        waits_for = {view["waits_for"] for view in views if not _answers(view["waits_for"], question)}
         if waits_for:
             summary = f"waits for {' and '.join(sorted(waits_for))}: not written yet"
         advice = "Replace `raise NotImplementedError` with your code, run that cell, then run this one again."
@@ -221,6 +221,11 @@ def _panel(question: str, results: Sequence[TestResult], seconds: float) -> dict
     }
 
 
+def _answers(name: str, question: str) -> bool:
+    """Whether the function `name` (or the class, or a method of it) is the question's own."""
+    return name.partition(".")[0].replace("_", "").lower() in ("", question.replace("_", "").lower())
+
+
 def _detail_lines(view: dict[str, Any]) -> list[str]:
     lines: list[str] = []
     if view["lead"]:
@@ -234,17 +239,23 @@ def _detail_lines(view: dict[str, Any]) -> list[str]:
     if finding:
         facts[:0] = [
             ("called", finding.call),
-            ("expected", finding.expected),
-            ("got", finding.got),
             ("where", finding.where),
             ("hint", finding.hint),
+            ("expected", _value(finding.expected)),
+            ("got", _value(finding.got)),
         ]
     for name, text in facts:
         if text:
             first, *others = safe_text(text).split("\n")
-            lines.append(f"{name:<15}{first}")
-            lines += (" " * 15 + other for other in others)
+            lines.append(f"{name:<12}{first}")
+            lines += (" " * 12 + other for other in others)
     return lines
+
+
+def _value(text: str) -> str:
+    """An expected or given value: the blank lines between the blocks of an array left out, the rest after 12 lines."""
+    lines = [line for line in safe_text(text).split("\n") if line.strip()]
+    return "\n".join(lines if len(lines) <= 12 else [*lines[:11], "…"])
 
 
 def _tinted(style: OutcomeStyle, text: str, colour: bool) -> str:
@@ -266,6 +277,7 @@ def _fragments() -> Any:
     )
     environment.filters["safe_text"] = safe_text
     environment.filters["prose"] = prose
+    environment.filters["value"] = _value
     environment.filters["error_map"] = lambda finding: error_map_svg(finding.error_map, finding.error_map_axes)
     environment.globals["styles"] = OUTCOMES
     return environment.get_template("fragments.html.j2").module

@@ -30,7 +30,7 @@ def safe_text(text: str, max_chars: int = MAX_CHARS, max_lines: int = MAX_LINES)
     """`text` in visible characters only, at most `max_chars` characters and `max_lines` lines of it.
 
     Escape sequences are dropped; any other control, format (bidi override), surrogate or unassigned character is
-    shown as its code point, `⟨U+202E⟩`. What is cut off at the end is counted in the last line.
+    shown as its code point, `⟨U+202E⟩`. Where the end is cut off, the last line says so.
     """
     total = len(text)
     # Cut before cleaning, so that cleaning a gigabyte costs nothing; cut again after, for code points take more room.
@@ -41,7 +41,7 @@ def safe_text(text: str, max_chars: int = MAX_CHARS, max_lines: int = MAX_LINES)
     if len(text) <= max_chars and len(lines) <= max_lines and total <= 2 * max_chars:
         return text
     kept = "\n".join(lines[:max_lines])[:max_chars].rstrip()
-    return f"{kept}\n… (cut: {total:,} characters in all)"
+    return f"{kept}\n…" + (f" (cut: {total:,} characters in all)" if total > max_chars else "")
 
 
 def one_line(text: str, max_chars: int = 200) -> str:

@@ -1,4 +1,4 @@
-"""Zip files as a list of entries that can be read one by one. Nothing is ever extracted to disk by its own name."""
+"""Zip files as lists of entries, read one by one. Nothing is ever extracted to disk by its own name."""
 
 from __future__ import annotations
 
@@ -31,12 +31,14 @@ class ZipMember:
     name: str
 
     def read(self, limit: int) -> bytes:
-        """The file's bytes, at most `limit` + 1 of them. Raises `ArchiveError` when the zip is damaged here."""
+        """The file's bytes, at most `limit` + 1 of them; `ArchiveError` when the zip is damaged here."""
         try:
-            with zipfile.ZipFile(self.archive) as archive:
-                # By position, never by name: two entries may have the same name.
-                with archive.open(archive.infolist()[self.index]) as stream:
-                    return stream.read(limit + 1)
+            # By position, never by name: two entries may have the same name.
+            with (
+                zipfile.ZipFile(self.archive) as archive,
+                archive.open(archive.infolist()[self.index]) as stream,
+            ):
+                return stream.read(limit + 1)
         except (
             OSError,
             zipfile.BadZipFile,

@@ -1,19 +1,26 @@
-"""Finding submissions: notebook files, nbgrader's folders, folders of files, and the zips that Canvas and Moodle make."""
+"""Finding submissions: notebooks, nbgrader's folders, folders of files, zips of Canvas and Moodle."""
 
 from __future__ import annotations
 
-import os
-import re
-import stat
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from autograder.course import Assignment
-from autograder.notebook.archive import ArchiveError, ZipMember, list_zip, megabytes
+from autograder.notebook.archive import ZipMember
+from autograder.notebook.entries import (
+    TIMESTAMP,
+    CollectError,
+    Entry,
+    UnreadableError,
+    is_skipped,
+    list_entries,
+    printable,
+    read_content,
+    read_timestamp,
+)
 from autograder.notebook.students import (
     Owner,
     canvas_owner,
@@ -25,17 +32,7 @@ from autograder.notebook.students import (
     stem_of,
 )
 
-MAX_FILES = 100_000
-_TIMESTAMP = "timestamp.txt"
-_SKIPPED_FOLDERS = {"__MACOSX", "__pycache__"}
-
-
-class CollectError(ValueError):
-    """There is nothing to grade at a path; the message is one or two plain sentences."""
-
-
-class UnreadableError(ValueError):
-    """One submission cannot be read; the message is a plain sentence."""
+__all__ = ["CollectError", "Collected", "Found", "Refused", "UnreadableError", "collect"]
 
 
 @dataclass(frozen=True)
@@ -57,19 +54,7 @@ class Found:
 
         Raises `UnreadableError` when it has more than `limit` bytes (without reading them) or cannot be read.
         """
-        try:
-            data = (
-                self.content.read(limit)
-                if isinstance(self.content, ZipMember)
-                else _read(self.content, limit)
-            )
-        except ArchiveError as error:
-            raise UnreadableError(str(error)) from None
-        except OSError as error:
-            raise UnreadableError(f"{self.label} cannot be read: {error.strerror}.") from None
-        if len(data) > limit:
-            raise UnreadableError(too_large(self.label, len(data), limit))
-        return data
+        return read_content(self.content, self.label, limit)
 
 
 @dataclass(frozen=True)
@@ -92,31 +77,10 @@ class Collected:
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """A file that may be a submission: where it is, and what it is called inside the path that was given."""
-
-    parts: tuple[str, ...]
-    depth: int
-    """How many of the parts lie inside the given path; the others only say where it is."""
-    content: Path | ZipMember
-    modified: datetime
-    label: str
-    problem: str = ""
-
-    @property
-    def name(self) -> str:
-        return self.parts[-1]
-
-    @property
-    def is_notebook(self) -> bool:
-        return self.name.lower().endswith(".ipynb")
-
-
-@dataclass(frozen=True)
 class _Candidate:
     """A notebook and its owner."""
 
-    entry: _Entry
+    entry: Entry
     owner: Owner
     stem: str
     timestamp: datetime
@@ -129,8 +93,9 @@ def collect(paths: Sequence[Path | str], assignment: Assignment) -> Collected:
     Parameters
     ----------
     paths : sequence of Path or str
-        Each a notebook; a folder in nbgrader's layout (`submitted`, `submitted/alice`, `submitted/alice/02_knn`); a
-        folder of notebooks, one a student, or of folders, one a student; a zip from Canvas or Moodle, or of such a folder.
+        Each a notebook; a folder in nbgrader's layout (`submitted`, `submitted/alice`,
+        `submitted/alice/02_knn`); a folder of notebooks, one a student, or of folders, one a student; a zip
+        from Canvas or Moodle, or of such a folder.
     assignment : Assignment
 
     Returns
@@ -146,10 +111,10 @@ def collect(paths: Sequence[Path | str], assignment: Assignment) -> Collected:
     limit = assignment.limits.notebook_mb * 1_000_000
     collected = Collected()
     candidates: list[_Candidate] = []
-    empty_handed: dict[str, _Entry] = {}
+    empty_handed: dict[str, Entry] = {}
     several = len(paths) > 1
     for path in map(Path, paths):
-        entries = list(_entries(path, limit, collected))
+        entries = list(list_entries(path, limit))
         found, without = _owned(entries, path, assignment, several=several)
         candidates += found
         empty_handed.update(without)
@@ -157,92 +122,35 @@ def collect(paths: Sequence[Path | str], assignment: Assignment) -> Collected:
     if not collected.submissions and not collected.refused:
         where = ", ".join(str(path) for path in paths) or "the paths given"
         raise CollectError(
-            f"There is no submission of {assignment.slug} in {where}. Give a notebook, a zip, a folder of notebooks, or "
-            f"nbgrader's folder: submitted/STUDENT/{assignment.slug}/{assignment.notebook}.ipynb."
+            f"There is no submission of {assignment.slug} in {where}. Give a notebook, a zip, a folder of "
+            f"notebooks, or nbgrader's: submitted/STUDENT/{assignment.slug}/{assignment.notebook}.ipynb."
         )
     collected.submissions.sort(key=lambda found: found.student)
     collected.refused.sort(key=lambda refused: (refused.student, refused.label))
     return collected
 
 
-def too_large(label: str, size: int, limit: int) -> str:
-    """The sentence for a notebook over the limit."""
-    return (
-        f"{label} has more than {megabytes(limit)} MB ({megabytes(size)} MB). Clear its outputs and hand it in again, "
-        f"or raise limits.notebook_mb in course.yml."
-        if size > limit + 1
-        else f"{label} has more than {megabytes(limit)} MB. Clear its outputs and hand it in again."
-    )
-
-
-def _entries(path: Path, limit: int, collected: Collected) -> Iterator[_Entry]:
-    """All files at a path; a refused one has its problem."""
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        raise CollectError(f"{path} cannot be read: {error.strerror}. Check the path.") from None
-    if stat.S_ISDIR(mode):
-        yield from _folder_entries(path, limit)
-    elif path.suffix.lower() == ".zip":
-        try:
-            for entry in list_zip(path, limit):
-                name = _printable("/".join(entry.parts))
-                parts = (path.stem, *entry.parts) if entry.parts else (path.stem, "unnamed")
-                label = f"{path.name}: {name}"
-                yield _Entry(parts, len(parts) - 1, entry.member, entry.modified, label, entry.problem)
-        except ArchiveError as error:
-            raise CollectError(str(error)) from None
-    elif stat.S_ISREG(mode):
-        if path.suffix.lower() != ".ipynb":
-            raise CollectError(f"{path} is neither a notebook (.ipynb), a zip nor a folder.")
-        parts = path.absolute().parts
-        yield _Entry(parts, 1, path, _modified(path), str(path), _file_problem(path, limit))
-    else:
-        raise CollectError(f"{path} is not a plain file. Give a notebook, a zip or a folder.")
-
-
-def _folder_entries(root: Path, limit: int) -> Iterator[_Entry]:
-    above = root.absolute().parts
-
-    def unreadable(error: OSError) -> None:
-        raise CollectError(f"{error.filename} cannot be read: {error.strerror}. Check its permissions.")
-
-    count = 0
-    # os.walk follows no links to folders: a link in a submission must not lead to somebody else's files.
-    for folder, subfolders, files in os.walk(root, onerror=unreadable):
-        subfolders[:] = sorted(name for name in subfolders if not _skipped(name))
-        inside = Path(folder).relative_to(root).parts
-        for name in sorted(files):
-            count += 1
-            if count > MAX_FILES:
-                raise CollectError(
-                    f"{root} holds more than {MAX_FILES} files. Give the folder of the submissions."
-                )
-            path = Path(folder) / name
-            problem = _file_problem(path, limit, follow=False)
-            parts = (*above, *inside, name)
-            yield _Entry(parts, len(inside) + 1, path, _modified(path), _printable(str(path)), problem)
-
-
 def _owned(
-    entries: list[_Entry], path: Path, assignment: Assignment, *, several: bool
-) -> tuple[list[_Candidate], dict[str, _Entry]]:
+    entries: list[Entry], path: Path, assignment: Assignment, *, several: bool
+) -> tuple[list[_Candidate], dict[str, Entry]]:
     """The notebooks with their owners, and the owners who handed in files but no notebook."""
     names = (assignment.notebook, assignment.slug)
-    visible = [entry for entry in entries if not any(_skipped(part) for part in entry.parts[-entry.depth :])]
+    visible = [
+        entry for entry in entries if not any(is_skipped(part) for part in entry.parts[-entry.depth :])
+    ]
     times = {
         entry.parts[:-1]: time
         for entry in visible
-        if entry.name == _TIMESTAMP
+        if entry.name == TIMESTAMP
         and not entry.problem
-        and (time := _read_timestamp(entry.content)) is not None
+        and (time := read_timestamp(entry.content)) is not None
     }
     by_slug = any(_in_slug_folder(entry, assignment.slug) for entry in visible)
     others = _other_slugs(assignment)
     personal = _personal_folders(visible, names)
 
     candidates: list[_Candidate] = []
-    others_files: dict[str, _Entry] = {}
+    others_files: dict[str, Entry] = {}
     for entry in visible:
         file_name = entry.name
         if (moodle := _moodle_owner(entry)) is not None:
@@ -258,7 +166,7 @@ def _owned(
         else:
             owner = _owner_by_place(entry, names, personal, path, several=several)
         if not entry.is_notebook:
-            if file_name != _TIMESTAMP:
+            if file_name != TIMESTAMP:
                 others_files.setdefault(owner.name, entry)
             continue
         exact = times.get(entry.parts[:-1])
@@ -270,7 +178,7 @@ def _owned(
 
 def _settle(
     candidates: list[_Candidate],
-    empty_handed: dict[str, _Entry],
+    empty_handed: dict[str, Entry],
     assignment: Assignment,
     collected: Collected,
 ) -> None:
@@ -294,14 +202,14 @@ def _settle(
     for original, student in sorted(ids.items()):
         if student != safe_id(original):
             collected.notes.append(
-                f"{_printable(original)} is called {student}, because another student's name is alike."
+                f"{printable(original)} is called {student}, because another student's name is alike."
             )
     for name, entry in handed_in_nothing.items():
         collected.refused.append(
             Refused(
                 ids[name],
                 entry.label,
-                f"There is no notebook (.ipynb) among the files; {_printable(entry.name)} is none.",
+                f"There is no notebook (.ipynb) among the files; {printable(entry.name)} is none.",
             )
         )
     for original, group in groups.items():
@@ -321,7 +229,7 @@ def _settle(
 
 def _newest(student: str, candidates: list[_Candidate], assignment: Assignment, notes: list[str]) -> Found:
     names = (assignment.notebook, assignment.slug)
-    # Beside the notebook of the assignment a folder may hold others; a file of another name counts only where it is alone.
+    # A folder may hold other notebooks beside the assignment's; they count only where there is no such one.
     named = [candidate for candidate in candidates if is_named_after(candidate.stem, names)] or candidates
     newest = max(named, key=lambda c: (c.owner.copy, c.timestamp, c.entry.label))
     entry = newest.entry
@@ -339,7 +247,7 @@ def _when(candidate: _Candidate) -> str:
     return f"resubmission {candidate.owner.copy}" if candidate.owner.copy else time
 
 
-def _moodle_owner(entry: _Entry) -> tuple[Owner, str] | None:
+def _moodle_owner(entry: Entry) -> tuple[Owner, str] | None:
     """The owner and the student's own file name, where a part of the path is a name that Moodle makes."""
     for part in entry.parts[-entry.depth :]:
         owned = moodle_owner(part)
@@ -350,13 +258,13 @@ def _moodle_owner(entry: _Entry) -> tuple[Owner, str] | None:
 
 
 def _owner_by_place(
-    entry: _Entry, names: tuple[str, ...], personal: set[tuple[str, ...]], path: Path, *, several: bool
+    entry: Entry, names: tuple[str, ...], personal: set[tuple[str, ...]], path: Path, *, several: bool
 ) -> Owner:
     stem = stem_of(entry.name)
     if entry.depth > 1 and entry.parts[:-1] in personal:
         return Owner(entry.parts[-2])
     if is_named_after(stem, names):
-        # convnets.ipynb says nothing about its student: a zip of that name may, or, among several paths, its folder.
+        # convnets.ipynb does not name its student; its zip may, or, among several paths, its folder.
         if path.suffix.lower() == ".zip":
             return Owner(path.stem)
         if several and len(entry.parts) > 1:
@@ -364,9 +272,9 @@ def _owner_by_place(
     return Owner(name_from_stem(stem, names))
 
 
-def _personal_folders(entries: Iterable[_Entry], names: tuple[str, ...]) -> set[tuple[str, ...]]:
-    """The folders that are one student's: they hold a notebook with the assignment's name, or just one notebook."""
-    inside: dict[tuple[str, ...], list[_Entry]] = defaultdict(list)
+def _personal_folders(entries: Iterable[Entry], names: tuple[str, ...]) -> set[tuple[str, ...]]:
+    """The folders that are one student's: they hold the assignment's notebook, or just one notebook."""
+    inside: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
     for entry in entries:
         if entry.is_notebook and entry.depth > 1:
             inside[entry.parts[:-1]].append(entry)
@@ -379,78 +287,14 @@ def _personal_folders(entries: Iterable[_Entry], names: tuple[str, ...]) -> set[
     }
 
 
-def _in_slug_folder(entry: _Entry, slug: str) -> bool:
+def _in_slug_folder(entry: Entry, slug: str) -> bool:
     return len(entry.parts) > 1 and entry.parts[-2] == slug
 
 
 def _other_slugs(assignment: Assignment) -> set[str]:
-    """The folders' names of the course's other assignments: what lies in them was not handed in for this one."""
+    """The folders of the course's other assignments: what lies in them was not handed in for this one."""
     slugs: set[str] = set()
     for folder in (assignment.root / "solutions", assignment.root / "assignments"):
         if folder.is_dir():
             slugs |= {child.name for child in folder.iterdir() if child.is_dir()}
     return slugs - {assignment.slug}
-
-
-def _skipped(part: str) -> bool:
-    return part.startswith(".") or part in _SKIPPED_FOLDERS or part.endswith("-checkpoint.ipynb")
-
-
-def _file_problem(path: Path, limit: int, *, follow: bool = True) -> str:
-    try:
-        status = path.stat(follow_symlinks=follow)
-    except OSError as error:
-        return f"it cannot be read ({error.strerror})"
-    if stat.S_ISLNK(status.st_mode):
-        return "it is a link"
-    if not stat.S_ISREG(status.st_mode):
-        return "it is not a plain file"
-    if path.suffix.lower() == ".ipynb" and status.st_size > limit:
-        return f"it has {megabytes(status.st_size)} MB; at most {megabytes(limit)} MB are read"
-    return ""
-
-
-def _modified(path: Path) -> datetime:
-    return datetime.fromtimestamp(path.lstat().st_mtime, tz=UTC)
-
-
-def _read(path: Path, limit: int) -> bytes:
-    with path.open("rb") as stream:
-        size = os.fstat(stream.fileno()).st_size
-        if size > limit:
-            raise UnreadableError(too_large(str(path), size, limit))
-        return stream.read(limit + 1)
-
-
-def _read_timestamp(content: Path | ZipMember) -> datetime | None:
-    """The time in nbgrader's timestamp.txt: `2026-10-30 17:59:58.123 Europe/Berlin`, `... UTC` or `... +0200`."""
-    try:
-        text = (
-            (content.read(200) if isinstance(content, ZipMember) else _read(content, 200))
-            .decode("utf-8")
-            .strip()
-        )
-    except (OSError, ValueError):
-        return None
-    match = re.fullmatch(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)\s*(\S*)", text)
-    if match is None:
-        return None
-    try:
-        return datetime.fromisoformat(match[1]).replace(tzinfo=_zone(match[2])).astimezone(UTC)
-    except (ValueError, KeyError, OSError, OverflowError):
-        return None
-
-
-def _zone(name: str) -> tzinfo:
-    """The zone of a timestamp; `KeyError` or `ValueError` for a name that is none."""
-    offset = re.fullmatch(r"([+-])(\d\d):?(\d\d)", name)
-    if offset is not None:
-        minutes = int(offset[2]) * 60 + int(offset[3])
-        return timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes))
-    return ZoneInfo(name) if name not in ("", "UTC", "Z") else UTC
-
-
-def _printable(text: str) -> str:
-    """A name for a message: without control characters and lone surrogates, of bounded length."""
-    shown = "".join(character if character.isprintable() else "?" for character in text)
-    return shown if len(shown) <= 200 else f"{shown[:100]}...{shown[-90:]}"

@@ -1,7 +1,7 @@
-"""The bytes of a submitted notebook as plain cells, however old or damaged. Nothing in them is trusted, nothing is run.
+"""The bytes of a submitted notebook as plain cells, however old or damaged. Nothing in them is run.
 
-Only what a graded copy needs is taken over, each piece rebuilt: sources, the nbgrader entry and the tags of a cell's
-metadata, and outputs that are text or pictures. So no nesting, no script and no strange type goes any further.
+Only what a graded copy needs is taken over, each piece rebuilt: sources, the nbgrader entry and the tags of a
+cell's metadata, and outputs that are text or pictures. No nesting, script or strange type goes any further.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard, cast
 
 from autograder.course import Limits
 
@@ -48,6 +48,8 @@ class RawCell:
     tags: list[str] = field(default_factory=list)
     outputs: list[dict[str, Any]] = field(default_factory=list)
     """nbformat 4 outputs: streams, errors, plain text, PNG and JPEG."""
+    attachments: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Pictures pasted into a markdown cell."""
     execution_count: int | None = None
     id: str = ""
     """nbformat's identifier, unique in the notebook; empty where there was no usable one."""
@@ -89,7 +91,9 @@ def _decode(raw: bytes, repairs: list[str]) -> str:
         if head.startswith(magic):
             raise IntakeError(f"The file is no notebook but {what}.")
     if raw.count(b"[") + raw.count(b"{") > MAX_CONTAINERS:
-        raise IntakeError(f"The file holds more than {MAX_CONTAINERS} lists and objects. Clear its outputs first.")
+        raise IntakeError(
+            f"The file holds more than {MAX_CONTAINERS} lists and objects. Clear its outputs first."
+        )
     encoding = "utf-8"
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         encoding = "utf-16"
@@ -100,7 +104,9 @@ def _decode(raw: bytes, repairs: list[str]) -> str:
     try:
         return raw.decode(encoding)
     except UnicodeDecodeError:
-        repairs.append("The file is not UTF-8 throughout; the characters that could not be read became '\ufffd'.")
+        repairs.append(
+            "The file is not UTF-8 throughout; the characters that could not be read became '\ufffd'."
+        )
         return raw.decode(encoding, errors="replace")
 
 
@@ -153,7 +159,9 @@ def _json_problem(text: str, error: json.JSONDecodeError) -> str:
 def _cell_entries(document: dict[str, Any], repairs: list[str]) -> list[Any]:
     version = document.get("nbformat")
     if isinstance(version, int) and version > 4:
-        raise IntakeError(f"The notebook has format {version}; formats 3 and 4 are read. Save it as format 4.")
+        raise IntakeError(
+            f"The notebook has format {version}; formats 3 and 4 are read. Save it as format 4."
+        )
     cells = document.get("cells")
     if isinstance(cells, list):
         if not isinstance(version, int) or isinstance(version, bool):
@@ -172,7 +180,7 @@ def _cell_entries(document: dict[str, Any], repairs: list[str]) -> list[Any]:
 
 
 class _CellReader:
-    """Reads cells one after the other and remembers what was wrong with them, for one sentence of each kind."""
+    """Reads cells one after the other and remembers what was wrong, for one sentence of each kind."""
 
     def __init__(self) -> None:
         self.no_cells: list[int] = []
@@ -180,7 +188,6 @@ class _CellReader:
         self.no_metadata: list[int] = []
         self.windows_lines = False
         self.broken_characters = False
-        self.outputs_cut = False
         self._ids: set[str] = set()
         self._room = MAX_ALL_OUTPUTS
 
@@ -207,18 +214,19 @@ class _CellReader:
             source = "#" * (level if isinstance(level, int) and 0 < level < 7 else 1) + " " + source
             kind = "markdown"
         if kind not in ("code", "markdown", "raw"):
-            kind = "raw" if kind is not None else "code"
+            kind = "code" if kind is None else "raw"
         metadata = entry.get("metadata")
         if not isinstance(metadata, dict):
             self.no_metadata.append(position)
             metadata = {}
         count = entry.get("execution_count")
         return RawCell(
-            kind=kind,
+            kind=cast("Kind", kind),
             source=source,
             nbgrader=_scalars(metadata.get("nbgrader")),
             tags=_tags(metadata.get("tags")),
             outputs=self._outputs(entry.get("outputs")) if kind == "code" else [],
+            attachments=self._attachments(entry.get("attachments")) if kind == "markdown" else {},
             execution_count=count if isinstance(count, int) and 0 <= count < 10**6 else None,
             id=self._id(entry.get("id")),
         )
@@ -267,29 +275,34 @@ class _CellReader:
             return {"output_type": "stream", "name": name, "text": self._text(entry.get("text"))}
         if kind == "error":
             traceback = entry.get("traceback")
-            lines = [line for line in traceback if isinstance(line, str)] if isinstance(traceback, list) else []
+            lines = traceback if isinstance(traceback, list) else []
             return {
                 "output_type": "error",
                 "ename": self._text(entry.get("ename"))[:200],
                 "evalue": self._text(entry.get("evalue"))[:2000],
-                "traceback": self._text("\n".join(lines)).split("\n"),
+                "traceback": self._text("\n".join(filter(_is_text, lines))).split("\n"),
             }
         data = entry.get("data")
         if kind in ("execute_result", "display_data") and isinstance(data, dict):
             kept = self._data(data)
             if kept:
-                # As display_data also where it was a result: in a graded copy a result is read as a score.
-                return {"output_type": "display_data", "data": kept, "metadata": {}}
+                output = {"output_type": kind, "data": kept, "metadata": {}}
+                return output | {"execution_count": None} if kind == "execute_result" else output
         return None
 
     def _data(self, data: dict[str, Any]) -> dict[str, str]:
-        kept: dict[str, str] = {}
+        kept = _pictures(data)
         if "text/plain" in data:
             kept["text/plain"] = self._text(data["text/plain"])
-        for kind in _PICTURES:
-            picture = _joined(data.get(kind))
-            if picture and len(picture) <= MAX_PICTURE and _is_base64(picture):
-                kept[kind] = "".join(picture.split())
+        return kept
+
+    def _attachments(self, value: Any) -> dict[str, dict[str, str]]:
+        kept: dict[str, dict[str, str]] = {}
+        for name, data in list(value.items())[:MAX_OUTPUTS] if isinstance(value, dict) else []:
+            pictures = _pictures(data) if isinstance(data, dict) else {}
+            self._room -= sum(map(len, pictures.values()))
+            if pictures and self._room >= 0 and not _SURROGATE.search(name):
+                kept[name[:200]] = pictures
         return kept
 
     def _text(self, value: Any) -> str:
@@ -308,6 +321,10 @@ def _joined(value: Any) -> str | None:
     return None
 
 
+def _is_text(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str)
+
+
 def _scalars(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         return {}
@@ -317,6 +334,15 @@ def _scalars(value: Any) -> dict[str, Any]:
 def _tags(value: Any) -> list[str]:
     tags = value[:20] if isinstance(value, list) else []
     return [tag for tag in tags if isinstance(tag, str) and _TAG.fullmatch(tag)]
+
+
+def _pictures(data: dict[str, Any]) -> dict[str, str]:
+    kept: dict[str, str] = {}
+    for kind in _PICTURES:
+        picture = _joined(data.get(kind))
+        if picture and len(picture) <= MAX_PICTURE and _is_base64(picture):
+            kept[kind] = "".join(picture.split())
+    return kept
 
 
 def _is_base64(text: str) -> bool:

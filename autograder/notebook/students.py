@@ -1,4 +1,4 @@
-"""Whose submission a file is: the names that LMS exports, nbgrader and people give to it, and safe student ids."""
+"""Whose submission a file is: the names that an LMS, nbgrader and people give it; safe student ids."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _COPY_NUMBER = re.compile(r"[ _-]*(?:\((?P<brackets>\d{1,3})\)|-(?P<dash>\d{1,3}
 # Canvas: <name>_[LATE_]<user>_<submission>_<file>; the user's number stays the same over the whole course.
 _CANVAS = re.compile(r"^(?P<name>[^/]+?)_(?:LATE_)?(?P<user>\d+)_(?P<submission>\d+)_(?P<file>[^/]+)$")
 
-# Moodle: <full name>_<number>_assignsubmission_file_, as a folder or as the beginning of a file's name. The number
-# belongs to one assignment only, so it is no part of a student's id.
+# Moodle: <full name>_<number>_assignsubmission_file_, as a folder or as the beginning of a file's name. The
+# number belongs to one assignment only, so it is no part of a student's id.
 _MOODLE = re.compile(r"^(?P<name>[^/]+?)_(?P<number>\d+)_assignsubmission_[a-z]+_?(?P<file>[^/]*)$")
 
 
@@ -79,10 +79,10 @@ def name_from_stem(stem: str, names: Iterable[str]) -> str:
 
 
 def safe_id(original: str) -> str:
-    """A student id that is safe as a folder's name and in an URL: letters, digits and ``._@+-``, at most 100 characters.
+    """A student id that is safe as a folder's name: letters, digits and ``._@+-``, at most 100 characters.
 
-    Accents are dropped and spaces become underscores. Where that loses more (another script, a very long name), a short
-    digest of the original is appended, so that the id still tells students apart and stays the same in every run.
+    Accents are dropped and spaces become underscores. Where more is lost (another script, a very long name), a
+    short digest of the original is appended: so the id tells students apart, and is the same in every run.
     """
     decomposed = unicodedata.normalize("NFKD", original)
     plain = "".join(character for character in decomposed if not unicodedata.combining(character)).strip()

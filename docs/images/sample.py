@@ -111,7 +111,7 @@ def overlap_finding() -> Finding:
             dout,
             hint="Each element of x is seen by several windows. What happens to the gradient at a fork?",
         ),
-        call_text("conv_backward", [dout], {}, ["dout", "cache"]).replace(")", "), cache = kept)", 1),
+        call_text("conv_backward", [dout], {}, ["dout", "cache"]),
     )
 
 

@@ -1,0 +1,274 @@
+"""Which cell of a submission is which of the release, and the submission in the release's frame."""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from autograder.notebook.cells import Cell
+from autograder.notebook.rawnotebook import RawCell
+
+# By the text alone: a submission is never compiled here.
+_DEFINITION = re.compile(r"^(?:async[ \t]+def|def|class)[ \t]+([^\W\d]\w*)", re.MULTILINE)
+_CHECK = re.compile(r"""^check\([ \t]*(["'])(\w+)\1[ \t]*\)[ \t]*;?[ \t]*(?:#.*)?$""")
+_CONFLICT_BEGINS = re.compile(r"^<{7}(?: |$)", re.MULTILINE)
+_CONFLICT_ENDS = re.compile(r"^>{7}(?: |$)", re.MULTILINE)
+
+
+def definitions(source: str) -> frozenset[str]:
+    """The functions and classes that a cell defines at its top level, as far as its text tells."""
+    return frozenset(_DEFINITION.findall(source))
+
+
+def checked_questions(source: str) -> list[str] | None:
+    """The questions that a cell checks if it does nothing but call `check("...")`; None for another cell."""
+    lines = [line.strip() for line in source.splitlines()]
+    calls = [_CHECK.match(line) for line in lines if line and not line.startswith("#")]
+    if not calls or not all(calls):
+        return None
+    return [call[2] for call in calls if call]
+
+
+def same_text(one: str, other: str) -> bool:
+    """Whether two sources differ in nothing but white space at the ends of lines and of the cell."""
+    return _normal(one) == _normal(other)
+
+
+def _normal(source: str) -> str:
+    return "\n".join(line.rstrip() for line in source.strip().splitlines())
+
+
+def match_cells(submitted: Sequence[RawCell], release: Sequence[Cell]) -> list[int | None]:
+    """For each submitted cell the position of the release's cell that it is; None for a student's own cell.
+
+    By grade id first; where metadata is lost, by identical text, by `check("name")`, by the names defined.
+    """
+    by_id = {cell.grade_id: place for place, cell in enumerate(release) if cell.grade_id is not None}
+    matched: list[int | None] = [by_id.get(str(cell.nbgrader.get("grade_id"))) for cell in submitted]
+    taken = {place for place in matched if place is not None}
+
+    def assign(position: int, place: int) -> None:
+        matched[position] = place
+        taken.add(place)
+
+    by_text: dict[str, list[int]] = defaultdict(list)
+    for place, cell in enumerate(release):
+        if place not in taken and cell.source.strip():
+            by_text[_normal(cell.source)].append(place)
+    for position, raw in enumerate(submitted):
+        places = by_text.get(_normal(raw.source)) if matched[position] is None else None
+        if places:
+            assign(position, places.pop(0))
+    for position, raw in enumerate(submitted):
+        if matched[position] is None and raw.kind == "code":
+            questions = checked_questions(raw.source) or []
+            grade_cell = by_id.get(f"test_{questions[0]}") if len(questions) == 1 else None
+            if grade_cell is not None and grade_cell not in taken:
+                assign(position, grade_cell)
+    answers = [
+        (place, definitions(cell.source)) for place, cell in enumerate(release) if cell.question is not None
+    ]
+    for position, raw in enumerate(submitted):
+        if matched[position] is None and raw.kind == "code":
+            names = definitions(raw.source)
+            answer = next((p for p, wanted in answers if p not in taken and names & wanted), None)
+            if answer is not None:
+                assign(position, answer)
+    return matched
+
+
+def adds_code(raw: RawCell, locked_source: str) -> bool:
+    """Whether a student put code into a locked cell. It is not lost: it becomes a cell of its own."""
+    if raw.kind != "code" or same_text(raw.source, locked_source):
+        return False
+    return bool(raw.source.strip()) and checked_questions(raw.source) is None
+
+
+def conflict_line(source: str) -> int | None:
+    """The line, from 1, of the first mark of a merge conflict, or None."""
+    begins = _CONFLICT_BEGINS.search(source)
+    if begins is None or _CONFLICT_ENDS.search(source, begins.end()) is None:
+        return None
+    return source.count("\n", 0, begins.start()) + 1
+
+
+def findings(
+    submitted: Sequence[RawCell],
+    matched: Sequence[int | None],
+    release: Sequence[Cell],
+    points: Mapping[str, float],
+) -> Iterator[str]:
+    """A sentence for everything in the submission that is not as the release made it."""
+    positions: dict[int, list[int]] = defaultdict(list)
+    for position, place in enumerate(matched):
+        if place is not None:
+            positions[place].append(position)
+    yield from _lost_metadata(submitted, matched, release)
+    everything = {name for raw in submitted if raw.kind == "code" for name in definitions(raw.source)}
+    for place, cell in enumerate(release):
+        found = positions.get(place, [])
+        for position in found:
+            yield from _changes(position, submitted[position], cell, points)
+        if cell.grade_id is None:
+            continue
+        if not found:
+            yield _missing(cell, everything)
+        elif len(found) > 1:
+            where = " and ".join(str(position + 1) for position in found)
+            which = "all of them run, in order" if cell.question is not None else "it counts once"
+            yield f"{_what(cell)} is there {_times(len(found))} (cells {where}): {which}."
+    for position, raw in enumerate(submitted):
+        line = conflict_line(raw.source) if raw.kind == "code" else None
+        if line is not None:
+            name = cell_name(position, _question(matched[position], release))
+            yield f"Line {line} of {name} holds the marks of a merge conflict: the cell cannot run like that."
+
+
+def _lost_metadata(
+    submitted: Sequence[RawCell], matched: Sequence[int | None], release: Sequence[Cell]
+) -> Iterator[str]:
+    lost = []
+    for position, (raw, place) in enumerate(zip(submitted, matched, strict=True)):
+        given = raw.nbgrader.get("grade_id")
+        known = release[place].grade_id if place is not None else None
+        if given is None and known is not None:
+            lost.append(known)
+        elif given is not None and given != known:
+            name = cell_name(position, _question(place, release))
+            meant = (
+                f"it was taken for {known}"
+                if known is not None
+                else "the cell counts as one of the student's own"
+            )
+            yield f"The grade id {_shown(given)} of {name} is not one of the assignment's; {meant}."
+    if lost:
+        names = ", ".join(lost[:8]) + (" and others" if len(lost) > 8 else "")
+        yield f"nbgrader's metadata was missing; these cells were recognised by their text: {names}."
+
+
+def _missing(cell: Cell, everything: set[str]) -> str:
+    if cell.question is None:
+        return f"{_what(cell)} was deleted; it was put back."
+    if definitions(cell.source) & everything:
+        return f"{_what(cell)} was deleted, but what it defines stands in another cell, which counts."
+    return f"{_what(cell)} was deleted; it was put back without an answer."
+
+
+def _changes(position: int, raw: RawCell, cell: Cell, points: Mapping[str, float]) -> Iterator[str]:
+    name = cell_name(position, cell.question or cell.grade_id)
+    if raw.kind != cell.kind:
+        yield f"The type of {name} was {raw.kind}; it was read as {cell.kind}."
+    if cell.grade_id is None:
+        return
+    if cell.question is None and not same_text(raw.source, cell.source):
+        own = " What it holds runs as a cell of its own." if adds_code(raw, cell.source) else ""
+        yield f"{_what(cell)} was changed; the original counts.{own}"
+    given = raw.nbgrader.get("points")
+    expected = points.get(cell.grade_id)
+    if given is not None and expected is not None and not _is_number(given, expected):
+        yield f"The points of {name} had been changed to {_shown(given)}; the course's {expected:g} count."
+
+
+def restored_cells(
+    submitted: Sequence[RawCell], matched: Sequence[int | None], release: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The submission as nbformat 4.5 cells: the release's metadata and locked cells, the student's answers.
+
+    As nbgrader does: locked cells get their original text, of a cell that is there twice the last one keeps
+    its grade id, and a deleted cell comes back behind its predecessor.
+    """
+    last = {place: position for position, place in enumerate(matched) if place is not None}
+    cells: list[dict[str, Any]] = []
+    after: dict[int, int] = {}
+    for position, (raw, place) in enumerate(zip(submitted, matched, strict=True)):
+        if place is None or last[place] != position:
+            cells.append(own_cell(raw))
+            continue
+        original = copy.deepcopy(dict(release[place]))
+        if is_locked(original):
+            if adds_code(raw, original["source"]):
+                cells.append(own_cell(RawCell("code", raw.source)))
+        else:
+            original["source"] = raw.source
+        if original["cell_type"] == "code":
+            original["outputs"] = raw.outputs
+            original["execution_count"] = raw.execution_count
+        elif raw.attachments:
+            original["attachments"] = raw.attachments
+        cells.append(original)
+        after[place] = len(cells)
+    missing = [place for place, cell in enumerate(release) if place not in after and _grade_id(cell)]
+    for place in reversed(missing):
+        # From the back, so that the places of those in front stay what they are.
+        earlier = [where for known, where in after.items() if known < place]
+        cells.insert(max(earlier, default=0), copy.deepcopy(dict(release[place])))
+    return _with_ids(cells)
+
+
+def own_cell(raw: RawCell) -> dict[str, Any]:
+    """A student's own cell, without a place in the release."""
+    cell: dict[str, Any] = {"id": raw.id, "cell_type": raw.kind, "metadata": {}, "source": raw.source}
+    if raw.tags:
+        cell["metadata"]["tags"] = list(raw.tags)
+    if raw.kind == "code":
+        cell |= {"execution_count": raw.execution_count, "outputs": raw.outputs}
+    elif raw.attachments:
+        cell["attachments"] = raw.attachments
+    return cell
+
+
+def is_locked(cell: Mapping[str, Any]) -> bool:
+    """nbgrader's rule: grade cells and read-only cells are locked, solution cells never."""
+    nbgrader = cell["metadata"].get("nbgrader", {})
+    return not nbgrader.get("solution") and bool(nbgrader.get("grade") or nbgrader.get("locked"))
+
+
+def cell_name(position: int, question: str | None) -> str:
+    """What a cell is called in messages: `cell 7`, `cell 7 (conv_forward)`; counted from 1."""
+    return f"cell {position + 1} ({question})" if question else f"cell {position + 1}"
+
+
+def _with_ids(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    used: set[str] = set()
+    for position, cell in enumerate(cells):
+        if not cell.get("id") or cell["id"] in used:
+            cell["id"] = next(
+                name
+                for name in (f"cell-{position + extra}" for extra in range(len(cells) + 1))
+                if name not in used
+            )
+        used.add(cell["id"])
+    return cells
+
+
+def _grade_id(cell: Mapping[str, Any]) -> str | None:
+    grade_id = cell["metadata"].get("nbgrader", {}).get("grade_id")
+    return grade_id if isinstance(grade_id, str) else None
+
+
+def _what(cell: Cell) -> str:
+    if cell.question is not None:
+        return f"The solution cell {cell.grade_id}"
+    questions = checked_questions(cell.source)
+    return f"The check cell of {questions[0]}" if questions else f"The locked cell {cell.grade_id}"
+
+
+def _question(place: int | None, release: Sequence[Cell]) -> str | None:
+    return None if place is None else release[place].question or release[place].grade_id
+
+
+def _is_number(given: object, expected: float) -> bool:
+    return isinstance(given, int | float) and math.isclose(given, expected)
+
+
+def _times(count: int) -> str:
+    return "twice" if count == 2 else f"{count} times"
+
+
+def _shown(value: object) -> str:
+    text = "".join(character if character.isprintable() else "?" for character in str(value))
+    return repr(text[:60]) if isinstance(value, str) else text[:60]

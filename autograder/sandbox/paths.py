@@ -1,0 +1,83 @@
+"""Which files a worker may read: the interpreter and its libraries, less what must stay hidden."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_SYSTEM = (
+    "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libexec", "/usr/local/lib", "/usr/share", "/lib", "/lib64",
+    "/etc/ld.so.cache", "/etc/localtime", "/etc/fonts",
+)  # fmt: skip
+DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
+# Folders inside packages that hold public data sets with their labels.
+_DATA_FOLDERS = ("sklearn/datasets/data", "sklearn/datasets/images", "mlxtend/data", "autograder")
+
+
+@dataclass(frozen=True)
+class Readable:
+    """Paths for the mounts and for Landlock."""
+
+    roots: list[str]
+    """Bind-mounted into the worker's root."""
+    readable: list[str]
+    """Files and trees that may be read."""
+    listable: list[str]
+    """Folders whose names may be listed, although something in them is hidden."""
+
+
+def readable_paths(forbid: Sequence[str], secret: Iterable[Path]) -> Readable:
+    """What a worker may read here.
+
+    Args:
+        forbid: packages of site-packages that the assignment does not allow.
+        secret: folders that must stay hidden even where they lie inside the interpreter's (the course, the data root).
+    """
+    roots = _outermost([*_SYSTEM, *_interpreter()])
+    hidden = [os.path.realpath(path) for path in secret]
+    for site in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        names = [*_DATA_FOLDERS, *(name for name in forbid if "." not in name)]
+        hidden += [os.path.realpath(os.path.join(site, name)) for name in names]  # noqa: PTH118
+    readable: list[str] = []
+    listable: list[str] = []
+    for root in roots:
+        if os.path.exists(root):  # noqa: PTH110
+            _expand(os.path.realpath(root), hidden, roots, readable, listable)
+    return Readable([*roots, *DEVICES], readable, listable)
+
+
+def _interpreter() -> list[str]:
+    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
+    prefixes |= {os.path.realpath(prefix) for prefix in prefixes}
+    # A system Python's prefix is /usr, whose library folders are on the list already.
+    return sorted(prefix for prefix in prefixes if prefix not in ("/", "/usr", "/usr/local"))
+
+
+def _outermost(paths: Iterable[str]) -> list[str]:
+    unique = sorted(set(paths))
+    return [path for path in unique if not any(_inside(path, other) for other in unique if other != path)]
+
+
+def _inside(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _expand(path: str, hidden: list[str], roots: list[str], readable: list[str], listable: list[str]) -> None:
+    """Add `path`, opening it up along the way to whatever is hidden inside it."""
+    if any(_inside(path, secret) for secret in hidden) and path not in roots:
+        return
+    if not any(_inside(secret, path) for secret in hidden if secret != path):
+        readable.append(path)
+        return
+    listable.append(path)
+    try:
+        with os.scandir(path) as entries:
+            children = sorted(entry.path for entry in entries)
+    except OSError:
+        return
+    for child in children:
+        _expand(child, hidden, roots, readable, listable)

@@ -1,0 +1,137 @@
+"""The system calls a worker may not make, as a seccomp filter (classic BPF, seccomp(2)).
+
+The list is of refusals: NumPy and torch use many calls, and new ones come with new libc versions; what stays must be
+harmless inside the other layers. Calls newer than the filter knows are refused as unknown, so that libc falls back.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+
+from autograder.sandbox.kernel import MACHINE, no_new_privileges, syscall
+
+# name: (x86_64, aarch64); None where the architecture has no such call.
+REFUSED: dict[str, tuple[int | None, int | None]] = {
+    # other processes' memory, descriptors and state
+    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
+    "pidfd_open": (434, 434), "pidfd_getfd": (438, 438), "pidfd_send_signal": (424, 424),
+    "process_madvise": (440, 440), "process_mrelease": (448, 448), "perf_event_open": (298, 241),
+    "move_pages": (279, 239), "migrate_pages": (256, 238),
+    # kernel surfaces with a history
+    "bpf": (321, 280), "userfaultfd": (323, 282), "io_uring_setup": (425, 425), "io_uring_enter": (426, 426),
+    "io_uring_register": (427, 427), "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
+    "modify_ldt": (154, None), "personality": (135, 92), "lookup_dcookie": (212, 18), "fanotify_init": (300, 262),
+    # mounts, namespaces, roots
+    "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "unshare": (272, 97),
+    "setns": (308, 268), "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430),
+    "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
+    "open_by_handle_at": (304, 265), "name_to_handle_at": (303, 264),
+    # the machine
+    "init_module": (175, 105), "finit_module": (313, 273), "delete_module": (176, 106), "kexec_load": (246, 104),
+    "kexec_file_load": (320, 294), "reboot": (169, 142), "swapon": (167, 224), "swapoff": (168, 225),
+    "acct": (163, 89), "quotactl": (179, 60), "syslog": (103, 116), "settimeofday": (164, 170),
+    "clock_settime": (227, 112), "clock_adjtime": (305, 266), "adjtimex": (159, 171), "sethostname": (170, 161),
+    "setdomainname": (171, 162), "iopl": (172, None), "ioperm": (173, None), "vhangup": (153, 58),
+    # identity and sessions
+    "setuid": (105, 146), "setgid": (106, 144), "setreuid": (113, 145), "setregid": (114, 143),
+    "setresuid": (117, 147), "setresgid": (119, 149), "setgroups": (116, 159), "setfsuid": (122, 151),
+    "setfsgid": (123, 152), "capset": (126, 91), "setsid": (112, 157), "setpgid": (109, 154),
+    # memory that no limit counts, and System V objects that outlive their maker
+    "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194), "msgget": (68, 186),
+    "semget": (64, 190), "mq_open": (240, 180),
+    # special files and modes
+    "mknod": (133, None), "mknodat": (259, 33), "chown": (92, None), "fchown": (93, 55), "lchown": (94, None),
+    "fchownat": (260, 54), "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7),
+    # the network, local sockets included
+    "socket": (41, 198), "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201),
+    "accept": (43, 202), "accept4": (288, 242),
+    # other programs
+    "execve": (59, 221), "execveat": (322, 281),
+}  # fmt: skip
+_NEWEST_KNOWN = 462
+_FORKS: tuple[tuple[int | None, int | None], ...] = ((57, None), (58, None))  # fork, vfork
+_CLONE, _CLONE3 = (56, 220), (435, 435)
+_SIGNALS = {"kill": (62, 129), "tgkill": (234, 131), "tkill": (200, 130),
+            "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240)}  # fmt: skip
+_PRCTL, _IOCTL, _SECCOMP, _PRLIMIT = (157, 167), (16, 29), (317, 277), (302, 261)
+_PRCTL_REFUSED = (1, 4, 0x59616D61, 35)  # PDEATHSIG, DUMPABLE, PTRACER, PR_SET_MM
+_NEW_NAMESPACES = 0x7E020000
+_CLONE_THREAD = 0x10000
+_TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+
+_LOAD, _JUMP_EQUAL, _JUMP_GE, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+Instruction = tuple[int, int, int, int]
+
+
+def _argument(position: int) -> Instruction:
+    return (_LOAD, 0, 0, 16 + 8 * position)  # the low word; both architectures are little endian
+
+
+def _refuse(number: int) -> Instruction:
+    return (_RETURN, 0, 0, _ERRNO | number)
+
+
+def _when(number: int | None, body: list[Instruction]) -> list[Instruction]:
+    return [] if number is None else [(_JUMP_EQUAL, 0, len(body), number), *body]
+
+
+def program(*, allow_fork: bool, own_pid: int | None) -> list[Instruction]:
+    """The filter.
+
+    Args:
+        allow_fork: the loaded submission may fork (each test gets a fork of it); the fork that serves a test may not.
+        own_pid: when given, signals may go to this process only.
+    """
+    column = ("x86_64", "aarch64").index(MACHINE)
+    architecture = (0xC000003E, 0xC00000B7)[column]
+    allow: Instruction = (_RETURN, 0, 0, _ALLOW)
+    filter_: list[Instruction] = [
+        (_LOAD, 0, 0, 4),
+        (_JUMP_EQUAL, 1, 0, architecture),
+        (_RETURN, 0, 0, _KILL_PROCESS),  # int 0x80 and other calling conventions
+        (_LOAD, 0, 0, 0),
+        (_JUMP_GE, 0, 1, _NEWEST_KNOWN + 1),  # x32 calls have a high bit set and fall here too
+        _refuse(errno.ENOSYS),
+    ]
+    for numbers in REFUSED.values():
+        filter_ += _when(numbers[column], [_refuse(errno.EPERM)])
+    filter_ += _when(_CLONE3[column], [_refuse(errno.ENOSYS)])  # its flags lie behind a pointer: libc falls back
+    if not allow_fork:
+        for numbers in _FORKS:
+            filter_ += _when(numbers[column], [_refuse(errno.EPERM)])
+    clone = [_argument(0), (_JUMP_SET, 0, 1, _NEW_NAMESPACES), _refuse(errno.EPERM)]
+    if not allow_fork:
+        clone += [(_JUMP_SET, 1, 0, _CLONE_THREAD), _refuse(errno.EPERM)]
+    filter_ += _when(_CLONE[column], [*clone, allow])
+    prctl = [_argument(0)]
+    for option in _PRCTL_REFUSED:
+        prctl += [(_JUMP_EQUAL, 0, 1, option), _refuse(errno.EPERM)]
+    filter_ += _when(_PRCTL[column], [*prctl, allow])
+    ioctl = [_argument(1), (_JUMP_EQUAL, 1, 0, _TIOCSTI), (_JUMP_EQUAL, 0, 1, _TIOCLINUX), _refuse(errno.EPERM)]
+    filter_ += _when(_IOCTL[column], [*ioctl, allow])
+    if own_pid is not None:
+        only_self = [_argument(0), (_JUMP_EQUAL, 0, 1, own_pid), allow, _refuse(errno.EPERM)]
+        for numbers in _SIGNALS.values():
+            filter_ += _when(numbers[column], only_self)
+        # prlimit64 on itself (pid 0 or its own) reads limits; on others it is refused.
+        prlimit = [_argument(0), (_JUMP_EQUAL, 1, 0, 0), (_JUMP_EQUAL, 0, 1, own_pid), allow, _refuse(errno.EPERM)]
+        filter_ += _when(_PRLIMIT[column], prlimit)
+    return [*filter_, allow]
+
+
+def install(*, allow_fork: bool, own_pid: int | None) -> None:
+    """Put the filter in force for every thread of this process and all of its children. Raises OSError."""
+    instructions = program(allow_fork=allow_fork, own_pid=own_pid)
+    raw = b"".join(struct.pack("HBBI", *instruction) for instruction in instructions)
+    buffer = ctypes.create_string_buffer(raw, len(raw))
+    header = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(instructions), ctypes.addressof(buffer)), 16)
+    number = _SECCOMP[("x86_64", "aarch64").index(MACHINE)]
+    no_new_privileges()
+    result = syscall(number, 1, 1, ctypes.cast(header, ctypes.c_void_p))  # SECCOMP_SET_MODE_FILTER, TSYNC
+    if result != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"seccomp: {os.strerror(code)}")

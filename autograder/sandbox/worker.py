@@ -1,0 +1,221 @@
+"""The inside of the sandbox: loads a submission cell by cell, then forks a copy of the loaded state for each test.
+
+Everything here runs beside the student's code and may be changed by it; the grader trusts nothing that comes out. Imports
+nothing of the engine but the wire codec and the dispatcher.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib.abc
+import linecache
+import os
+import random
+import socket
+import sys
+import types
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from autograder.sandbox import syscalls
+from autograder.sandbox.service import Service
+from autograder.sandbox.wire import Channel, Decoder, Encoder, Handle, PeerClosed, WireError
+
+_RUN_BODY = ("time", "timeit", "capture", "prun")
+
+
+class _Notebook:
+    """Stands in for IPython's shell: magics and shell commands do nothing, `%%time` and its kin run their cell."""
+
+    def __init__(self, namespace: dict[str, Any]) -> None:
+        self._namespace = namespace
+        self.user_ns = namespace
+
+    def run_line_magic(self, name: str, line: str, *_: Any, **__: Any) -> None:
+        if name in ("time", "timeit"):
+            exec(line, self._namespace)
+
+    def run_cell_magic(self, name: str, line: str, cell: str) -> None:
+        if name in _RUN_BODY:
+            exec(compile(cell, "<cell magic>", "exec"), self._namespace)
+
+    def system(self, *_: Any, **__: Any) -> None:
+        """`!command`: nothing is run."""
+
+    def getoutput(self, *_: Any, **__: Any) -> list[str]:
+        return []
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+
+class _Forbidden(importlib.abc.MetaPathFinder):
+    """Refuses packages that the assignment does not allow, with a sentence instead of a file-system error."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = tuple(names)
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        for forbidden in self._names:
+            if name == forbidden or name.startswith(forbidden + "."):
+                raise ImportError(f"{forbidden} may not be used in this assignment")
+
+
+def _stand_in() -> types.ModuleType:
+    """What `import autograder` finds inside: `check` does nothing, data sets are not there."""
+    module = types.ModuleType("autograder")
+
+    def check(*_: Any, **__: Any) -> None:
+        return None
+
+    def load_dataset(name: str, *_: Any, **__: Any) -> None:
+        raise RuntimeError(f"the data set {name!r} is not available while a submission is graded")
+
+    module.check, module.load_dataset = check, load_dataset  # type: ignore[attr-defined]
+    return module
+
+
+def _forbid(names: Sequence[str]) -> None:
+    for loaded in list(sys.modules):
+        if any(loaded == name or loaded.startswith(name + ".") for name in names):
+            del sys.modules[loaded]
+    for name in names:
+        package, _, attribute = name.rpartition(".")
+        if package in sys.modules and hasattr(sys.modules[package], attribute):
+            setattr(sys.modules[package], attribute, _refusing(name))
+    if names:
+        sys.meta_path.insert(0, _Forbidden(names))
+
+
+def _refusing(name: str) -> Callable[..., Any]:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise RuntimeError(f"{name} may not be used in this assignment")
+
+    return refuse
+
+
+class Submission:
+    """The loaded state: a module that looks like a notebook's `__main__`."""
+
+    def __init__(self, forbid: Sequence[str]) -> None:
+        module = types.ModuleType("__main__")
+        for name in [name for name in sys.modules if name == "autograder" or name.startswith("autograder.")]:
+            del sys.modules[name]
+        sys.modules["autograder"] = _stand_in()
+        sys.modules["__main__"] = module
+        self.namespace = module.__dict__
+        notebook = _Notebook(self.namespace)
+        self.namespace["get_ipython"] = lambda: notebook
+        builtins.display = lambda *_, **__: None  # type: ignore[attr-defined]
+        self._labels: set[str] = set()
+        _forbid(forbid)
+
+    def is_student_file(self, filename: str) -> bool:
+        """Whether a code object came from a cell."""
+        return filename in self._labels
+
+    def run(self, label: str, source: str) -> None:
+        """Run one cell. Raises whatever it raises."""
+        self._labels.add(label)
+        linecache.cache[label] = (len(source), None, source.splitlines(keepends=True), label)
+        try:
+            code = compile(source, label, "exec")
+        except SyntaxError:
+            from IPython.core.inputtransformer2 import TransformerManager
+
+            plain = TransformerManager().transform_cell(source)
+            if plain == source or plain.rstrip("\n") == source.rstrip("\n"):
+                raise
+            code = compile(plain, label, "exec")
+        exec(code, self.namespace)
+
+
+def serve_submission(
+    sock: socket.socket, forbid: Sequence[str], *, box: str, seccomp: bool, own_pid_namespace: bool
+) -> None:
+    """Answer the grader's requests to run cells and to fork, until it closes the connection. Never returns."""
+    channel = Channel(sock)
+    submission = Submission(forbid)
+    service = Service(submission.namespace, submission.is_student_file)
+    tests = 0
+    while True:
+        try:
+            request, _ = channel.receive()
+            operation = request["op"]
+            if operation == "cell":
+                try:
+                    submission.run(request["label"], request["source"])
+                    reply: dict[str, Any] = {"ok": None}
+                except BaseException as error:
+                    reply = {"err": service.describe(error)}
+            elif operation == "fork":
+                _, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
+                tests += 1
+                try:
+                    child = os.fork()
+                except OSError as error:
+                    reply = {"err": service.describe(error)}
+                else:
+                    if child == 0:
+                        sock.close()
+                        test_socket = socket.socket(fileno=descriptors[0])
+                        if seccomp:
+                            # A pid of its own to signal exists only in a pid namespace; elsewhere the filter in force,
+                            # which names the parent, stays the stricter one.
+                            own = os.getpid() if own_pid_namespace else None
+                            syscalls.install(allow_fork=False, own_pid=own)
+                        _serve_test(submission, test_socket, request["seed"], f"{box}/test-{tests}")
+                    reply = {"ok": child}
+                os.close(descriptors[0])
+            else:
+                reply = {"ok": _ended()}
+            channel.send(reply)
+        except (PeerClosed, WireError, KeyError, TypeError):
+            os._exit(0)
+
+
+def _ended() -> list[list[int]]:
+    """(pid, wait status) of tests that ended."""
+    ended = []
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return ended
+        if pid == 0:
+            return ended
+        ended.append([pid, status])
+
+
+def _serve_test(submission: Submission, sock: socket.socket, seed: int, folder: str) -> None:
+    try:
+        os.mkdir(folder)  # noqa: PTH102
+        os.chdir(folder)
+    except OSError:
+        pass  # a full or vanished box is the submission's own doing; it can still compute
+    random.seed(seed)
+    sys.modules["numpy"].random.seed(seed % 2**32)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed % 2**63)
+    channel = Channel(sock)
+    sock.sendall(b"!")  # the kernel attaches this process's id, which is how the grader learns whom to kill
+
+    def upcall(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        encoder = Encoder()
+        channel.send({"up": name, "args": encoder.encode((list(args), kwargs))}, encoder.buffers, encoder.nbytes)
+        reply, payload = channel.receive()
+        if "ok" in reply:
+            return Decoder(payload, lambda id, typename: Handle(id, typename)).decode(reply["ok"])
+        raise RuntimeError(str(reply.get("err")))
+
+    service = Service(submission.namespace, submission.is_student_file, upcall)
+    while True:
+        try:
+            request, payload = channel.receive()
+            reply, buffers, nbytes = service.handle(request, payload)
+            try:
+                channel.send(reply, buffers, nbytes)
+            except WireError as error:
+                channel.send({"err": service.describe(error)})
+        except PeerClosed:
+            os._exit(0)
