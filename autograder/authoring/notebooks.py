@@ -127,13 +127,11 @@ def _split_output(output: dict[str, Any]) -> dict[str, Any]:
         output["text"] = output["text"].splitlines(keepends=True)
     if "data" in output:
         output["data"] = {
-            kind: value.splitlines(keepends=True)
-            if isinstance(value, str) and not _is_json(kind)
-            else value
+            kind: value.splitlines(keepends=True) if isinstance(value, str) and _is_text(kind) else value
             for kind, value in output["data"].items()
         }
     return output
 
 
-def _is_json(kind: str) -> bool:
-    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+def _is_text(kind: str) -> bool:
+    return kind.startswith("text/") or kind in ("application/javascript", "image/svg+xml")

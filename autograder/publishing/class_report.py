@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from autograder.course.results import Report, SubmissionResult
 from autograder.publishing.feedback import is_unsafe, percent, points, templates
 from autograder.publishing.files import is_safe_name, write_atomic
 
-BINS = 10
+MAX_BINS = 12
 MAX_ROWS = 10
 
 
@@ -69,21 +70,26 @@ def class_page(report: Report, course_title: str, assignment: Assignment) -> str
     )
 
 
-def histogram(scores: Sequence[float], full: float) -> list[int]:
-    """How many scores lie in each tenth of [0, full]; the last bin includes its upper end, and what lies above it."""
-    counts = [0] * BINS
+def histogram(scores: Sequence[float], full: float) -> tuple[float, list[int]]:
+    """The width of a bin, a round number that gives at most `MAX_BINS` bins on [0, full], and the scores in each.
+
+    The last bin includes its upper end, and what lies above it.
+    """
+    power = 10.0 ** math.floor(math.log10(full / MAX_BINS))
+    width = next(width for factor in (1, 2, 5, 10) if (width := factor * power) * MAX_BINS >= full)
+    counts = [0] * math.ceil(round(full / width, 9))
     for score in scores:
-        counts[max(0, min(BINS - 1, int(BINS * score / full)))] += 1
-    return counts
+        counts[max(0, min(len(counts) - 1, int(score / width)))] += 1
+    return width, counts
 
 
 def histogram_svg(scores: Sequence[float], full: float) -> Markup:
     """The scores as a labelled histogram, in the colours of the page; empty without scores."""
     if not scores or full <= 0:
         return Markup()
-    counts = histogram(scores, full)
+    width, counts = histogram(scores, full)
     left, top, wide, high = 46, 24, 400, 150
-    step = wide / BINS
+    step = wide / len(counts)
     tallest = max(counts)
     parts = [
         Markup(
@@ -109,10 +115,10 @@ def histogram_svg(scores: Sequence[float], full: float) -> Markup:
                     'fill-opacity=".75"/><text x="{:g}" y="{:g}" text-anchor="middle">{}</text>'
                 ).format(count, x + 2, top + high - tall, step - 4, tall, x + step / 2, top + high - tall - 5, count)
             )
-    for tick in range(0, BINS + 1, 2):
+    for tick in range(0, len(counts) + 1, 1 if len(counts) < 7 else 2):
         parts.append(
             Markup('<text x="{:g}" y="{}" text-anchor="middle" fill-opacity=".72">{}</text>').format(
-                left + tick * step, top + high + 17, points(full * tick / BINS)
+                left + tick * step, top + high + 17, points(width * tick)
             )
         )
     middle = top + high / 2
@@ -205,6 +211,8 @@ def _row(submission: SubmissionResult, names: Sequence[str], slug: str) -> dict[
             continue
         share = question.points / question.max_points if question.max_points else 0.0
         kind = "whole" if share >= 1 else "zero" if share <= 0 else "part"
+        if all(state_of(test) == "unwritten" for test in question.tests):
+            kind = "none"
         cells.append({"kind": kind, "text": points(question.points)})
     return {
         "student": one_line(submission.student, 100),

@@ -43,9 +43,10 @@ def write_feedback(report: Report, course_title: str, assignment: Assignment, ou
     """
     from autograder.publishing.class_report import write_class_report
 
+    index = out_dir / f"{assignment.slug}.html"
     written: list[Path] = []
     problems: list[str] = []
-    taken: dict[str, str] = {}
+    taken = {index.name.casefold(): index.name}
     for submission in report.submissions:
         student = submission.student
         # Many file systems take Anna and anna for one.
@@ -57,7 +58,7 @@ def write_feedback(report: Report, course_title: str, assignment: Assignment, ou
             path = out_dir / student / f"{assignment.slug}.html"
             write_atomic(path, student_page(submission, report, course_title, assignment.title).encode())
             written.append(path)
-    written.append(write_class_report(report, course_title, assignment, out_dir / f"{assignment.slug}.html"))
+    written.append(write_class_report(report, course_title, assignment, index))
     if problems:
         raise PublishingError(
             f"{len(problems)} feedback pages were not written, all others were: {'; '.join(problems[:5])}. "
@@ -125,7 +126,9 @@ def _reason(tests: Sequence[TestResult]) -> str:
     for test in failing:
         finding = test.finding
         lead = finding.headline if finding else test.message or OUTCOMES[state_of(test)].sentence
-        return f"{one_line(lead, 240)} {one_line(finding.hint, 240) if finding else ''}".strip()
+        lead = one_line(lead, 240)
+        lead += "" if lead.endswith((".", "!", "?", "…")) else "."
+        return f"{lead} {one_line(finding.hint, 240) if finding else ''}".strip()
     if any(state_of(test) == "unwritten" for test in tests):
         return "a part of it is not written yet."
     return "it could not be graded. Tell your instructor."
@@ -144,6 +147,13 @@ def _question(question: QuestionResult) -> dict[str, Any]:
     elif not states:
         note = "No check left a verdict. Tell your instructor."
     total = sum(test.weight for test in question.tests)
+
+    def earned(test: TestResult) -> str:
+        if total <= 0:
+            return ""
+        worth = points(question.max_points * test.weight / total)
+        return f"{worth if test.outcome == 'passed' else 0} of {worth}"
+
     # Failures first: they are what a student came for.
     tests = sorted(question.tests, key=lambda test: state_of(test) in ("passed", "unwritten"))
     return {
@@ -153,10 +163,7 @@ def _question(question: QuestionResult) -> dict[str, Any]:
         "percent": percent(question.points, question.max_points),
         "checks": f"{states.count('passed')} of {len(states)} check{'' if len(states) == 1 else 's'}",
         "note": note,
-        "tests": [
-            Markup(test_html(test, points(question.max_points * test.weight / total) if total > 0 else ""))
-            for test in tests
-        ],
+        "tests": [Markup(test_html(test, earned(test))) for test in tests],
     }
 
 

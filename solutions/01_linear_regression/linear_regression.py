@@ -1,14 +1,14 @@
 # %% [markdown]
 # # 1. Linear regression
 #
-# Two thermometers hang side by side. One shows degrees Celsius, the other degrees Fahrenheit, and the second one
-# is not very good: its readings scatter by about a degree. You have 160 pairs of readings and no formula. Can a
-# program find the law that connects them?
+# Two thermometers hang side by side. One shows degrees Celsius, the other degrees Fahrenheit, and the
+# second one is not very good: its readings scatter by about a degree. You have 160 pairs of readings and no
+# formula. Can a program find the law that connects them?
 #
-# You know the law, $F = 1.8\,C + 32$, and that is why we start here: you will see at once how close the program
-# gets. The parts are those of every network in this course: a **model** with parameters, a **loss** that says
-# how wrong it is, its **gradient**, **gradient descent** that follows it, and **held-out data** that tells
-# whether anything was learned.
+# You know the law, $F = 1.8\,C + 32$, and that is why we start here: you will see at once how close the
+# program gets. The parts are those of every network in this course: a **model** with parameters, a **loss**
+# that says how wrong it is, its **gradient**, **gradient descent** that follows it, and **held-out data**
+# that tells whether anything was learned.
 #
 # Fill each cell that says `# Write your code here.`, then run the `check(...)` cell below it.
 
@@ -23,8 +23,8 @@ plt.rcParams.update({"figure.figsize": (7, 4), "axes.grid": True, "grid.alpha": 
 # %% [markdown]
 # ## The readings
 #
-# $N = 160$ examples with $D = 1$ feature each. We keep the features in a matrix `x` of shape $(N, D)$ even though
-# it has one column: nothing below will change when there are a thousand.
+# $N = 160$ examples with $D = 1$ feature each. We keep the features in a matrix `x` of shape $(N, D)$ even
+# though it has one column: nothing below will change when there are a thousand.
 
 # %% tags=["show"]
 data = load_dataset("celsius_fahrenheit")
@@ -44,9 +44,11 @@ plt.show()
 # $x_i$ with $D$ features, $\hat y_i = \sum_{d} x_{id} w_d + b$; for all of them at once,
 #
 # $$\hat y = X w + b, \qquad
-# \underbrace{\hat y}_{(N,)} = \underbrace{X}_{(N,\,D)}\;\underbrace{w}_{(D,)} + \underbrace{b}_{\text{number}} .$$
+# \underbrace{\hat y}_{(N,)} = \underbrace{X}_{(N,\,D)}\;\underbrace{w}_{(D,)} +
+# \underbrace{b}_{\text{number}} .$$
 #
-# For our thermometers $w$ is the slope, about 1.8, and $b$ the intercept, about 32. The model does not know that.
+# For our thermometers $w$ is the slope, about 1.8, and $b$ the intercept, about 32. The model does not know
+# that.
 
 
 # %% question="predict"
@@ -72,16 +74,17 @@ check("predict")
 # %% [markdown]
 # ## 1.2 The loss
 #
-# To improve $w$ and $b$ we need one number that says how wrong they are. The mean squared error is the usual
-# choice for regression,
+# To improve $w$ and $b$ we need one number that says how wrong they are. The mean squared error is the
+# usual choice for regression,
 #
 # $$L = \frac{1}{N} \sum_{i=1}^{N} (\hat y_i - y_i)^2 .$$
 #
-# The square makes every error count as positive, and a large error count more than several small ones. Some books
-# put a factor ½ in front; we do not, so $L$ is the variance of the thermometer's noise when the model is right.
+# The square makes every error count as positive, and a large error count more than several small ones. Some
+# books put a factor ½ in front; we do not, so $L$ is the variance of the thermometer's noise when the model
+# is right.
 #
-# A trap: NumPy subtracts an array of shape `(N,)` from one of shape `(N, 1)` without complaint, and returns the
-# $N^2$ differences of everything with everything. Keep both at `(N,)`.
+# A trap: NumPy subtracts an array of shape `(N,)` from one of shape `(N, 1)` without complaint, and returns
+# the $N^2$ differences of everything with everything. Keep both at `(N,)`.
 
 
 # %% question="mse_loss"
@@ -105,17 +108,20 @@ def mse_loss(y_pred, y):
 check("mse_loss")
 
 # %% [markdown]
-# With one weight and one bias, every model is a point in a plane, and the loss is a landscape over it. The dark
-# valley below runs along models that agree about the middle of the readings; its floor has one lowest point.
+# With one weight and one bias, every model is a point in a plane, and the loss is a landscape over it: a
+# bowl with one lowest point. It is tilted, because a line that is too steep makes up for some of it by a
+# lower intercept.
 
 # %% tags=["show"]
 slopes, intercepts = np.meshgrid(np.linspace(0.5, 3.1, 80), np.linspace(-10, 74, 80))
-landscape = [mse_loss(predict(x, np.array([w]), b), y) for w, b in zip(slopes.flat, intercepts.flat, strict=True)]
+landscape = [
+    mse_loss(predict(x, np.array([w]), b), y) for w, b in zip(slopes.flat, intercepts.flat, strict=True)
+]
 landscape = np.reshape(landscape, slopes.shape)
 
 plt.contourf(slopes, intercepts, np.log10(landscape), levels=30, cmap="viridis")
 plt.colorbar(label="log10 of the mean squared error")
-plt.plot(1.8, 32, "w*", markersize=14, label="the true law")
+plt.plot(1.8, 32, "r*", markersize=14, label="the true law")
 plt.xlabel("slope w")
 plt.ylabel("intercept b")
 plt.title("The loss of every straight line")
@@ -125,14 +131,15 @@ plt.show()
 # %% [markdown]
 # ## 1.3 The gradient
 #
-# Trying every point of the plane works for two parameters and for no network. The gradient tells, from where we
-# stand, which way is up. Write $e_i = \hat y_i - y_i$ for the error of example $i$. The chain rule gives
+# Trying every point of the plane works for two parameters and for no network. The gradient tells, from
+# where we stand, which way is up. Write $e_i = \hat y_i - y_i$ for the error of example $i$. The chain rule
+# gives
 #
 # $$\frac{\partial L}{\partial w_d} = \frac{2}{N} \sum_{i} e_i\, x_{id}, \qquad
 # \frac{\partial L}{\partial b} = \frac{2}{N} \sum_{i} e_i .$$
 #
-# The first is a sum over examples for each feature, that is, a product of $X^\top$, of shape $(D, N)$, with the
-# errors, of shape $(N,)$. A gradient always has the shape of the parameter it belongs to.
+# The first is a sum over examples for each feature, that is, a product of $X^\top$, of shape $(D, N)$, with
+# the errors, of shape $(N,)$. A gradient always has the shape of the parameter it belongs to.
 
 
 # %% question="mse_gradients"
@@ -161,9 +168,9 @@ def mse_gradients(x, y, w, b):
 check("mse_gradients")
 
 # %% [markdown]
-# Do not trust a gradient that you derived by hand before you have compared it with **finite differences**: move
-# one parameter by a tiny $h$ to both sides and see how the loss changes,
-# $\frac{\partial L}{\partial w} \approx \frac{L(w + h) - L(w - h)}{2h}$. The two columns below must agree.
+# Do not trust a gradient that you derived by hand before you have compared it with **finite differences**:
+# move one parameter by a tiny $h$ to both sides and see how the loss changes, $\frac{\partial L}{\partial
+# w} \approx \frac{L(w + h) - L(w - h)}{2h}$. The two columns below must agree.
 
 # %% tags=["show"]
 w, b, h = np.array([1.0]), 5.0, 1e-5
@@ -181,9 +188,9 @@ print(f"db: {db:12.5f}   finite differences: {db_numeric:12.5f}")
 # $$w \leftarrow w - \eta\, \frac{\partial L}{\partial w}, \qquad
 # b \leftarrow b - \eta\, \frac{\partial L}{\partial b} .$$
 #
-# The learning rate $\eta$ sets the length of the steps. Both gradients belong to the *same* point: compute both
-# before you change either parameter. We start at $w = 0$, $b = 0$ and use all examples in every step; one step
-# is then one epoch.
+# The learning rate $\eta$ sets the length of the steps. Both gradients belong to the *same* point: compute
+# both before you change either parameter. We start at $w = 0$, $b = 0$ and use all examples in every step;
+# one step is then one epoch.
 
 
 # %% question="train"
@@ -199,7 +206,8 @@ def train(x, y, learning_rate, epochs):
     Returns:
         w: weights, shape (D,), from a start at zero.
         b: bias, a number, from a start at zero.
-        losses: a list of `epochs` numbers; losses[e] is the loss just before step e, so losses[0] is that of zeros.
+        losses: a list of `epochs` numbers; losses[e] is the loss just before step e, so losses[0] is that
+            of zeros.
     """
     ### BEGIN SOLUTION
     w, b, losses = np.zeros(x.shape[1]), 0.0, []
@@ -216,8 +224,8 @@ def train(x, y, learning_rate, epochs):
 check("train")
 
 # %% [markdown]
-# Three learning rates on the readings as they are. One is timid, one is about as large as it can be, and one is
-# only a little larger.
+# Three learning rates on the readings as they are. One is timid, one is about as large as it can be, and
+# one is only a little larger.
 
 # %% tags=["show"]
 for rate in (0.0001, 0.0014, 0.0018):
@@ -232,16 +240,16 @@ plt.legend(loc="upper right", fontsize=8)
 plt.show()
 
 # %% [markdown]
-# After 60 steps the best of them has a slope, but no intercept to speak of; with a larger rate the loss explodes.
-# The readings are to blame: Celsius values reach 50, so the landscape is hundreds of times steeper along $w$ than
-# along $b$. The steep direction limits the rate, and the flat one then takes thousands of steps. In 1.6 you will mend
-# that. First, a precaution.
+# After 60 steps the best of them has hardly an intercept yet, and so the wrong slope; with a larger rate
+# the loss explodes. The readings are to blame: Celsius values reach 50, and the landscape is curved
+# hundreds of times more along $w$ than along $b$. The steep direction limits the rate, and the flat one
+# then takes thousands of steps. In 1.6 you will mend that. First, a precaution.
 #
 # ## 1.5 Held-out data
 #
-# A model is worth what it predicts for readings that it has *not* seen. So we set a part of them aside before
-# anything else and touch it only to measure. The examples are shuffled first, in case that they were recorded in some
-# order, and shuffled by a seed, so that tomorrow's split is today's.
+# A model is worth what it predicts for readings that it has *not* seen. So we set a part of them aside
+# before anything else and touch it only to measure. The examples are shuffled first, in case that they were
+# recorded in some order, and shuffled by a seed, so that tomorrow's split is today's.
 
 
 # %% question="train_test_split"
@@ -251,7 +259,8 @@ def train_test_split(x, y, test_fraction, seed):
     Args:
         x: features, shape (N, D).
         y: targets, shape (N,).
-        test_fraction: share of the examples for the test part, from 0 to 1. Their number is test_fraction * N,
+        test_fraction: share of the examples for the test part, from 0 to 1. Their number is test_fraction *
+            N,
             rounded to the nearest whole number; 0 gives an empty test part.
         seed: a whole number. The same seed gives the same split, another seed another one.
 
@@ -278,9 +287,10 @@ check("train_test_split")
 # $$x'_{id} = \frac{x_{id} - \mu_d}{\sigma_d}, \qquad \mu_d = \frac1N \sum_i x_{id}, \qquad
 # \sigma_d^2 = \frac1N \sum_i (x_{id} - \mu_d)^2 .$$
 #
-# Two things go wrong easily. The test part is transformed with the $\mu$ and $\sigma$ **of the training part**: a model in
-# use sees one reading at a time, which has no mean and no deviation of its own, and whatever is computed from the test
-# part is a leak. And a feature that is the same everywhere has $\sigma_d = 0$; use 1 in its place.
+# Two things go wrong easily. The test part is transformed with the $\mu$ and $\sigma$ **of the training
+# part**: a model in use sees one reading at a time, which has no mean and no deviation of its own, and
+# whatever is computed from the test part is a leak. And a feature that is the same everywhere has $\sigma_d
+# = 0$; use 1 in its place.
 
 
 # %% question="standardize"
@@ -292,7 +302,8 @@ def standardize(x_train, x_test):
         x_test: features, shape (M, D).
 
     Returns:
-        x_train_std: shape (N, D), each column with mean 0 and standard deviation 1 (0 everywhere if it was constant).
+        x_train_std: shape (N, D), each column with mean 0 and standard deviation 1 (0 everywhere if it was
+            constant).
         x_test_std: shape (M, D), transformed with the training part's numbers.
         mean: shape (D,).
         std: shape (D,), divided by N (not N - 1), with 1 in place of 0 for a constant feature.
@@ -311,15 +322,16 @@ check("standardize")
 # %% [markdown]
 # ## 1.7 Back to degrees
 #
-# A model trained on standardised features has a slope "per standard deviation". Put the definition of $x'$ into
-# $\hat y = \sum_d x'_d w'_d + b'$ and collect what stands beside $x_d$, and what stands alone:
+# A model trained on standardised features has a slope "per standard deviation". Put the definition of $x'$
+# into $\hat y = \sum_d x'_d w'_d + b'$ and collect what stands beside $x_d$, and what stands alone:
 #
 # $$w_d = \frac{w'_d}{\sigma_d}, \qquad b = b' - \sum_d \frac{w'_d\, \mu_d}{\sigma_d} .$$
 
 
 # %% question="to_original_units"
 def to_original_units(w, b, mean, std):
-    """Turn the parameters of a model on standardised features into those of the same model on the original ones.
+    """Turn the parameters of a model on standardised features into those of the same model on the original
+    ones.
 
     Args:
         w: weights on the standardised features, shape (D,).
@@ -359,7 +371,9 @@ print(f"                    test     {mse_loss(predict(x_test, w, b), y_test):.3
 # %% tags=["show"]
 fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
 left.semilogy(losses)
-left.set(xlabel="step", ylabel="mean squared error (training)", title="Standardised: down to the noise in 40 steps")
+left.set(
+    xlabel="step", ylabel="mean squared error (training)", title="Standardised: down to the noise in 30 steps"
+)
 
 line = np.array([[-32.0], [52.0]])
 right.plot(x_train[:, 0], y_train, "o", markersize=4, alpha=0.5, label="training readings")
@@ -371,9 +385,10 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# And this is why it worked. Both pictures show the loss over the plane of models with the path of the descent,
-# from the start at zero. On raw readings the path falls into a narrow valley and then creeps; on standardised ones the
-# valley is round and the steepest way down leads to the middle.
+# And this is why it worked. Both pictures show the loss over the plane of models and the path of the
+# descent from its start at zero. On raw readings it jumps to and fro across a narrow valley (mind the
+# scales: drawn with equal ones, the left valley would be twenty times narrower) and creeps along its floor.
+# On standardised readings the bowl is round, and the steepest way down leads to the middle.
 
 # %% tags=["show"]
 
@@ -394,7 +409,7 @@ def show_descent(axes, x, y, learning_rate, w_range, b_range, title):
     lowest = np.linalg.lstsq(np.column_stack([x, np.ones(len(x))]), y, rcond=None)[0]
     axes.plot(*lowest, "k*", markersize=12, label="lowest point")
     axes.set(xlabel="w", ylabel="b", title=title)
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper right")
 
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4.5))
@@ -404,6 +419,8 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# **What to take along.** A model, a loss, a gradient, a step, and data set aside: the rest of the course changes the
-# model and the loss, and leaves the scheme as it is. The test error equals the noise of the thermometer, which no model
-# can predict; a training error below it would be a warning.
+# **What to take along.** A model, a loss, a gradient, a step, and data set aside: the rest of the course
+# changes the model and the loss, and leaves the scheme as it is. Both errors come out near 1, the variance
+# of the thermometer's noise, which no model can predict. (That the held-out one is the lower of the two is
+# the luck of forty readings.) Where the training error is far below the test error, the model has learned
+# the noise by heart: a line with two parameters cannot, a network with a million can.

@@ -74,37 +74,37 @@ def single_precision(arguments):
 
 
 @pytest.mark.question("conv_forward", weight=2)
-def test_forward_usual(student, reference, rng):
+def test_conv_forward_usual(student, reference, rng):
     """With stride 1 and one row of padding the output is as large as the image and has the right values."""
     check_values(student.conv_forward, reference, rng, USUAL)
 
 
 @pytest.mark.question("conv_forward", weight=2)
-def test_forward_strides(student, reference, rng):
+def test_conv_forward_strides(student, reference, rng):
     """With a stride of 2, 3 or 4 each window starts that many pixels after the one before."""
     check_values(student.conv_forward, reference, rng, STRIDED, "Output (i, j) reads the window at (i*stride, j*stride).")
 
 
 @pytest.mark.question("conv_forward")
-def test_forward_rectangles(student, reference, rng):
+def test_conv_forward_rectangles(student, reference, rng):
     """Images and filters that are not square are handled, with a padding other than 1 too."""
     check_values(student.conv_forward, reference, rng, RECTANGULAR, "Height and width are two different numbers.")
 
 
 @pytest.mark.question("conv_forward")
-def test_forward_small(student, reference, rng):
+def test_conv_forward_small(student, reference, rng):
     """A batch of one, one channel, 1x1 filters and a filter as large as the image are handled."""
     check_values(student.conv_forward, reference, rng, SMALL)
 
 
 @pytest.mark.question("conv_forward")
-def test_forward_not_dividing(student, reference, rng):
+def test_conv_forward_not_dividing(student, reference, rng):
     """Rows and columns at the edge that do not fill a window are left out."""
     check_values(student.conv_forward, reference, rng, NOT_DIVIDING, "H' = 1 + (H + 2 pad - HH) // stride")
 
 
 @pytest.mark.question("conv_forward")
-def test_forward_bias(student, rng):
+def test_conv_forward_bias(student, rng):
     """With filters of zeros every output position of filter f is b[f]."""
     x, w, b, conv_param = draw(rng, ((2, 3, 4, 5), (3, 3, 3, 3), 1, 1))
     out, _ = student.conv_forward.keeping(1)(x, 0 * w, b, conv_param)
@@ -112,7 +112,7 @@ def test_forward_bias(student, rng):
 
 
 @pytest.mark.question("conv_forward")
-def test_forward_leaves_inputs(student, rng):
+def test_conv_forward_leaves_inputs(student, rng):
     """The image, the filters and the bias are not modified, and float32 is accepted."""
     arguments = draw(rng, USUAL[0])
     out, _ = assert_unchanged(student.conv_forward.keeping(1), *arguments)
@@ -121,37 +121,37 @@ def test_forward_leaves_inputs(student, rng):
 
 
 @pytest.mark.question("conv_backward", weight=2)
-def test_backward_usual(student, reference, rng):
+def test_conv_backward_usual(student, reference, rng):
     """With stride 1 and one row of padding all three gradients are right."""
     check_gradients(student.conv_forward, student.conv_backward, reference, rng, USUAL)
 
 
 @pytest.mark.question("conv_backward", weight=2)
-def test_backward_dx(student, reference, rng):
+def test_conv_backward_dx(student, reference, rng):
     """dx is right for every stride, padding and shape."""
     check_gradients(student.conv_forward, student.conv_backward, reference, rng, EVERY, ["dx"])
 
 
 @pytest.mark.question("conv_backward", weight=2)
-def test_backward_dw(student, reference, rng):
+def test_conv_backward_dw(student, reference, rng):
     """dw is right for every stride, padding and shape."""
     check_gradients(student.conv_forward, student.conv_backward, reference, rng, EVERY, ["dw"])
 
 
 @pytest.mark.question("conv_backward")
-def test_backward_db(student, reference, rng):
+def test_conv_backward_db(student, reference, rng):
     """db is right for every stride, padding and shape."""
     check_gradients(student.conv_forward, student.conv_backward, reference, rng, EVERY, ["db"])
 
 
 @pytest.mark.question("conv_backward")
-def test_backward_caches(student, reference, rng):
+def test_conv_backward_caches(student, reference, rng):
     """Two convolutions in one network do not disturb each other: each backward pass uses its own cache."""
     check_interleaved(student.conv_forward, student.conv_backward, reference, rng)
 
 
 @pytest.mark.question("conv_backward")
-def test_backward_leaves_inputs(student, reference, rng):
+def test_conv_backward_leaves_inputs(student, reference, rng):
     """The upstream gradient is not modified, and float32 is accepted."""
     check_inputs_kept(student.conv_forward, student.conv_backward, rng)
 

@@ -40,31 +40,31 @@ def check_gradient(student, reference, rng, cases, hint=""):
 
 
 @pytest.mark.question("max_pool_forward", weight=2)
-def test_forward_usual(student, reference, rng):
+def test_pool_forward_usual(student, reference, rng):
     """2x2 windows with stride 2 give the largest value of each window."""
     check_values(student, reference, rng, USUAL)
 
 
 @pytest.mark.question("max_pool_forward")
-def test_forward_stride(student, reference, rng):
+def test_pool_forward_stride(student, reference, rng):
     """The stride may be smaller or larger than the window."""
     check_values(student, reference, rng, OVERLAPPING + GAPS, "Window (i, j) starts at (i*stride, j*stride).")
 
 
 @pytest.mark.question("max_pool_forward")
-def test_forward_rectangles(student, reference, rng):
+def test_pool_forward_rectangles(student, reference, rng):
     """Windows and images need not be square."""
     check_values(student, reference, rng, RECTANGULAR, "Rows go with pool_height, columns with pool_width.")
 
 
 @pytest.mark.question("max_pool_forward")
-def test_forward_edges(student, reference, rng):
+def test_pool_forward_edges(student, reference, rng):
     """Rows and columns that do not fill a window are left out; a batch of one and one channel are handled."""
     check_values(student, reference, rng, NOT_DIVIDING + SMALL, "H' = 1 + (H - pool_height) // stride")
 
 
 @pytest.mark.question("max_pool_forward")
-def test_forward_negative(student, reference, rng):
+def test_pool_forward_negative(student, reference, rng):
     """Where all values are negative, the largest of them is still negative."""
     x, pool_param = draw(rng, ((2, 2, 6, 6), (2, 3), 2))
     x = -np.abs(x) - 1
@@ -73,7 +73,7 @@ def test_forward_negative(student, reference, rng):
 
 
 @pytest.mark.question("max_pool_forward")
-def test_forward_leaves_inputs(student, reference, rng):
+def test_pool_forward_leaves_inputs(student, reference, rng):
     """The input is not modified, and float32 is accepted."""
     x, pool_param = draw(rng, OVERLAPPING[0])
     out, _ = assert_unchanged(student.max_pool_forward.keeping(1), x, pool_param)
@@ -82,32 +82,32 @@ def test_forward_leaves_inputs(student, reference, rng):
 
 
 @pytest.mark.question("max_pool_backward", weight=2)
-def test_backward_usual(student, reference, rng):
+def test_pool_backward_usual(student, reference, rng):
     """2x2 windows with stride 2: each upstream gradient goes to the largest value of its window, whole."""
     check_gradient(student, reference, rng, USUAL)
 
 
 @pytest.mark.question("max_pool_backward", weight=2)
-def test_backward_overlapping(student, reference, rng):
+def test_pool_backward_overlapping(student, reference, rng):
     """Where windows overlap, a pixel that wins in several of them gets the sum."""
     check_gradient(student, reference, rng, OVERLAPPING, "Add with +=; an assignment keeps the last window only.")
 
 
 @pytest.mark.question("max_pool_backward")
-def test_backward_gaps(student, reference, rng):
+def test_pool_backward_gaps(student, reference, rng):
     """Pixels that no window has seen get no gradient."""
     check_gradient(student, reference, rng, GAPS + NOT_DIVIDING, "dx has the shape of x, with zeros where nothing flows.")
 
 
 @pytest.mark.question("max_pool_backward")
-def test_backward_rectangles(student, reference, rng):
+def test_pool_backward_rectangles(student, reference, rng):
     """Windows and images that are not square, a batch of one and one channel are handled."""
     hint = "Turning the index of the maximum into row and column needs the width of the window."
     check_gradient(student, reference, rng, RECTANGULAR + SMALL, hint)
 
 
 @pytest.mark.question("max_pool_backward")
-def test_backward_caches(student, reference, rng):
+def test_pool_backward_caches(student, reference, rng):
     """Two pools in one network do not disturb each other: each backward pass uses its own cache."""
     inputs = [draw(rng, ((2, 2, 5, 6), (2, 2), 1)) for _ in range(2)]
     caches = [student.max_pool_forward.keeping(1)(*arguments)[1] for arguments in inputs]
@@ -120,7 +120,7 @@ def test_backward_caches(student, reference, rng):
 
 
 @pytest.mark.question("max_pool_backward")
-def test_backward_leaves_inputs(student, rng):
+def test_pool_backward_leaves_inputs(student, rng):
     """The upstream gradient is not modified, and float32 is accepted."""
     x, pool_param = draw(rng, ((2, 2, 6, 6), (2, 2), 2))
     _, cache = student.max_pool_forward.keeping(1)(x, pool_param)

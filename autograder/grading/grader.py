@@ -1,0 +1,163 @@
+"""Grading one assignment in one process: the suite collected once, the solution loaded once, one zygote for all submissions."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from autograder.checking.diagnosis import Diagnostician
+from autograder.checking.mistakes import MistakesError, read_mistakes
+from autograder.checking.namespace import load_cells
+from autograder.checking.runner import Suite, SuiteError, SuiteTest, TestRun, run_suite
+from autograder.course import Assignment
+from autograder.course.results import QuestionResult, SubmissionResult, question_points
+from autograder.datasets import data_root
+from autograder.grading.identity import suite_files
+from autograder.grading.session import LoadedSubmission, SandboxContext
+from autograder.notebook.intake import Intake, IntakeError, read_release, read_submission
+from autograder.notebook.percent import read_source
+from autograder.sandbox.host import Profile, Zygote, available_profile
+from autograder.sandbox.selftest import prove
+
+T = TypeVar("T")
+
+UNSAFE = "none (--unsafe-no-sandbox)"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to grade."""
+
+    unsafe_no_sandbox: bool = False
+    diagnose: bool = True
+
+
+@dataclass(frozen=True)
+class Graded:
+    """A result and the notebook it belongs to; no notebook where the submission was refused."""
+
+    result: SubmissionResult
+    intake: Intake | None
+
+
+class Grader:
+    """Grades submissions of one assignment. Made by `with_grader`."""
+
+    def __init__(self, assignment: Assignment, suite: Suite, zygote: Zygote, options: Options) -> None:
+        self.assignment, self.suite, self._options = assignment, suite, options
+        self._zygote = zygote
+        self.release = read_release(assignment.release_notebook)
+        cells = read_source(assignment.source)
+        self._reference = load_cells(cells)
+        self._diagnostician = Diagnostician(cells, read_mistakes(assignment.mistakes))
+        self.sandbox = [UNSAFE] if options.unsafe_no_sandbox else zygote.profile.layers
+        _require_every_question(assignment, suite)
+
+    def grade(self, raw: bytes, student: str, seed: int, source: str = "") -> Graded:
+        """Grade one notebook. A notebook that cannot be read is refused with the reason; nothing a submission does raises."""
+        start = time.perf_counter()
+        result = SubmissionResult(
+            student=student, score=0.0, max_score=self.assignment.max_points, source=source, seed=seed
+        )
+        try:
+            intake = read_submission(raw, self.release, self.assignment.limits)
+        except IntakeError as error:
+            result.status, result.reason = "refused", str(error)
+            result.seconds = round(time.perf_counter() - start, 4)
+            return Graded(result, None)
+        result.sha256, result.repairs = intake.sha256, list(intake.repairs)
+        self._revive()
+        with LoadedSubmission(self._zygote, intake.runnable, self.assignment.limits) as submission:
+            context = SandboxContext(submission, self._reference, self.assignment.limits, seed)
+            runs = self.suite.run(context, before_each=self._clock(start))
+            result.repairs += submission.notes
+        if self._options.diagnose:
+            self._diagnostician.diagnose(self.suite, runs, seed)
+        result.questions = self._by_question(runs)
+        result.score = round(sum(question.points for question in result.questions), 2)
+        result.seconds = round(time.perf_counter() - start, 4)
+        return Graded(result, intake)
+
+    def _clock(self, start: float) -> Callable[[SuiteTest], str | None]:
+        seconds = self.assignment.limits.submission_seconds
+
+        def late(test: SuiteTest) -> str | None:
+            if time.perf_counter() - start < seconds:
+                return None
+            return f"The submission used up its {seconds:g} s, so this test was not run."
+
+        return late
+
+    def _revive(self) -> None:
+        if not self._zygote.alive:
+            self._zygote = Zygote(self._zygote.profile)
+
+    def _by_question(self, runs: list[TestRun]) -> list[QuestionResult]:
+        questions = []
+        for question in self.assignment.questions:
+            tests = [run.result for run in runs if run.test.question == question.name]
+            points = question_points(tests, question.points)
+            questions.append(
+                QuestionResult(name=question.name, points=points, max_points=question.points, tests=tests)
+            )
+        return questions
+
+    def close(self) -> None:
+        """End the zygote."""
+        self._zygote.close()
+
+
+def _require_every_question(assignment: Assignment, suite: Suite) -> None:
+    known = {question.name for question in assignment.questions}
+    for test in suite.tests:
+        if test.question not in known:
+            raise SuiteError(f"{test.item.nodeid} belongs to {test.question!r}, which course.yml does not list.")
+    untested = known - {test.question for test in suite.tests}
+    if untested:
+        raise SuiteError(f"No test belongs to {', '.join(sorted(untested))}. A question without a test cannot be graded.")
+
+
+def sandbox_profile(assignment: Assignment, options: Options) -> Profile:
+    """The strictest profile that this machine offers; `SandboxError` where it is not strict enough to grade in."""
+    wanted = Profile(
+        torch=assignment.torch,
+        forbid=assignment.forbid,
+        secret=(assignment.root, data_root()),
+    )
+    if options.unsafe_no_sandbox:
+        return replace(wanted, landlock=False, seccomp=False, namespaces=False)
+    return available_profile(wanted)
+
+
+def with_grader(assignment: Assignment, body: Callable[[Grader], T], options: Options | None = None) -> T:
+    """Collect the suite, start and prove the sandbox, and call `body` with a grader.
+
+    Raises:
+        SuiteError: the suite cannot be used. MistakesError: mistakes.py cannot be read.
+        SandboxError: a forbidden act succeeded, or the sandbox does not start.
+    """
+    os.environ.setdefault("MPLBACKEND", "Agg")  # the solution may draw; the grader has no screen
+    chosen = options or Options()
+    profile = sandbox_profile(assignment, chosen)
+
+    def inside(suite: Suite) -> T:
+        zygote = Zygote(profile)
+        try:
+            if not chosen.unsafe_no_sandbox:
+                prove(zygote, [assignment.source, *suite_files(assignment)])
+            grader = Grader(assignment, suite, zygote, chosen)
+        except BaseException:
+            zygote.close()
+            raise
+        try:
+            return body(grader)
+        finally:
+            grader.close()
+
+    return run_suite(suite_files(assignment), inside)
+
+
+__all__ = ["Graded", "Grader", "MistakesError", "Options", "SuiteError", "with_grader"]

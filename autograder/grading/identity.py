@@ -1,0 +1,75 @@
+"""What a grade depends on: the submission, the version of the suite, and a seed that no student can guess."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from autograder import __version__
+from autograder.course import Assignment, Course
+
+STATE_FOLDER = ".autograder"
+
+
+class StateError(Exception):
+    """The course's state folder cannot be used; the text says why and what to do."""
+
+
+def state_folder(course: Course) -> Path:
+    """The folder beside course.yml that keeps the key and unfinished runs; readable by its owner only."""
+    folder = course.root / STATE_FOLDER
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StateError(
+            f"Cannot create {folder}: {error.strerror}. Grade from a course folder that you may write to."
+        ) from error
+    return folder
+
+
+def course_key(course: Course) -> bytes:
+    """32 secret bytes, made at the first grading and kept in .autograder/key. Losing them changes every seed."""
+    path = state_folder(course) / "key"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        key = path.read_bytes()
+        if len(key) < 16:
+            raise StateError(f"{path} is damaged. Restore it from a backup, or delete it to draw a new key.") from None
+        return key
+    except OSError as error:
+        raise StateError(f"Cannot write {path}: {error.strerror}. Grade from a course folder that you may write to.") from error
+    with os.fdopen(descriptor, "wb") as file:
+        key = secrets.token_bytes(32)
+        file.write(key)
+    return key
+
+
+def submission_seed(key: bytes, slug: str, student: str) -> int:
+    """A 63-bit seed from the course's key, the assignment and the student: the same at every regrade."""
+    digest = hmac.new(key, f"{slug}\0{student}".encode(), hashlib.sha256).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def suite_files(assignment: Assignment) -> list[Path]:
+    """The hidden suite, and the public one where there is one."""
+    return sorted(assignment.tests.glob("test_*.py"))
+
+
+def suite_version(assignment: Assignment) -> str:
+    """A digest of everything a verdict depends on besides the submission: suite, solution, points, libraries."""
+    digest = hashlib.sha256()
+    for path in [*suite_files(assignment), assignment.source]:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    digest.update(assignment.model_dump_json().encode())
+    for package in ("numpy", "torch", "pytest"):
+        try:
+            digest.update(f"{package} {version(package)}\0".encode())
+        except PackageNotFoundError:
+            continue
+    digest.update(__version__.encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,167 @@
+"""One submission in its sandbox: loaded once, forked for each test, loaded again where a cell or a test brought it down."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from autograder.checking.namespace import Namespace, parameter_names
+from autograder.checking.proxy import Student
+from autograder.course import Limits
+from autograder.notebook.cells import Cell
+from autograder.notebook.intake import name_of
+from autograder.sandbox.host import Upcall, Worker, WorkerLimits, Zygote
+from autograder.sandbox.verdicts import CallTimeout, WorkerLost
+
+
+def worker_limits(limits: Limits) -> WorkerLimits:
+    """The kernel's share of an assignment's limits."""
+    return WorkerLimits(
+        memory_mb=limits.memory_mb,
+        cpu_seconds=limits.cpu_seconds,
+        processes=limits.processes,
+        open_files=limits.open_files,
+        file_mb=limits.file_mb,
+        disk_mb=limits.disk_mb,
+    )
+
+
+class LoadedSubmission:
+    """A worker with the submission's cells run in it. Use as a context manager."""
+
+    def __init__(self, zygote: Zygote, cells: Sequence[Cell], limits: Limits) -> None:
+        self._zygote, self._cells, self._limits = zygote, list(cells), limits
+        self._left_out: dict[int, str] = {}
+        self.notes: list[str] = []
+        """A sentence for each cell that raised or was left out, in order of the cells."""
+        self._worker: Worker | None = None
+
+    def __enter__(self) -> LoadedSubmission:
+        self._load()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._worker is not None:
+            self._worker.close()
+
+    def fork(self, seed: int, upcall: Upcall | None) -> Any:
+        """A copy for one test. A submission whose process has ended is loaded once more."""
+        assert self._worker is not None
+        try:
+            return self._worker.fork(seed, self._limits.call_seconds, upcall)
+        except WorkerLost:
+            self._load()
+            return self._worker.fork(seed, self._limits.call_seconds, upcall)
+
+    def _load(self) -> None:
+        """Run the cells in a fresh worker; a cell that hangs or kills it is left out of the next attempt."""
+        deadline = time.monotonic() + self._limits.load_seconds
+        while True:
+            if self._worker is not None:
+                self._worker.close()
+            self._worker = self._zygote.worker(worker_limits(self._limits))
+            notes: dict[int, str] = {}
+            fatal = self._run_cells(self._worker, deadline, notes)
+            if fatal is None:
+                break
+            self._left_out[fatal[0]] = fatal[1]
+        combined = {**notes, **self._left_out}
+        self.notes = [combined[index] for index in sorted(combined)]
+
+    def _run_cells(self, worker: Worker, deadline: float, notes: dict[int, str]) -> tuple[int, str] | None:
+        """None when all cells were run; else (index, sentence) of the cell that ended the worker."""
+        for cell in self._cells:
+            if cell.index in self._left_out:
+                continue
+            name = name_of(cell)
+            seconds = min(self._limits.cell_seconds, max(deadline - time.monotonic(), 0.2))
+            try:
+                error = worker.run_cell(f"<{name}>", cell.source, seconds)
+            except CallTimeout:
+                return cell.index, f"{_capital(name)} ran longer than {seconds:g} s and was left out."
+            except WorkerLost:
+                return cell.index, f"{_capital(name)} ended the process it ran in and was left out."
+            if error is not None:
+                notes[cell.index] = _raised(name, error)
+        return None
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _raised(name: str, error: dict[str, Any]) -> str:
+    kind, text = str(error.get("type", "an exception"))[:100], str(error.get("text", "")).partition("\n")[0][:200]
+    where = error.get("where")
+    line = ""
+    if type(where) is list and where and type(where[-1]) is list and len(where[-1]) == 3 and type(where[-1][1]) is int:
+        line = f", line {where[-1][1]},"
+    return f"{_capital(name)}{line} raised {kind}{': ' + text if text else ''}. What it defines after that is missing."
+
+
+def served_upcall(reference: dict[str, Any], given: Sequence[str], seconds: float) -> Upcall | None:
+    """Serves the functions in `given`, and no other name, from the reference, with a time limit on each call.
+
+    The limit matters because the arguments are the student's: an input chosen to be slow must not hold the grader up.
+    """
+    if not given:
+        return None
+    allowed = frozenset(given)
+
+    def call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if name not in allowed:
+            raise PermissionError(f"{name} is not served in this test")
+        with time_limit(seconds):
+            return reference[name](*args, **kwargs)
+
+    return call
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """TimeoutError after `seconds`, by a timer signal; without effect outside the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def expire(*_: object) -> None:
+        raise TimeoutError(f"the reference was asked for something that takes longer than {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+class SandboxContext:
+    """The context of a graded submission: `student` is a fork of it, `reference` the solution in this process."""
+
+    def __init__(
+        self, submission: LoadedSubmission, reference: dict[str, Any], limits: Limits, seed: int
+    ) -> None:
+        self.seed = seed
+        self._submission, self._reference, self._limits = submission, reference, limits
+        self._names: Callable[[str], list[str] | None] = parameter_names(reference)
+
+    @contextmanager
+    def student(self, seed: int, given: Sequence[str]) -> Iterator[Student]:
+        """A fork of the loaded submission, ended with the test."""
+        upcall = served_upcall(self._reference, given, self._limits.call_seconds)
+        process = self._submission.fork(seed, upcall)
+        try:
+            student = Student(process, self._names)
+            student.give(given)
+            yield student
+        finally:
+            process.close()
+
+    def reference(self) -> Namespace:
+        """The solution's namespace."""
+        return Namespace(self._reference)
