@@ -1,4 +1,4 @@
-"""`build`: a source becomes the executed solution notebook and the release, or a list of what keeps it from that."""
+"""`build`: a source becomes the executed solution notebook and the release, or a list of problems."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def build_assignment(
     execute : bool
         Whether to run the solution notebook. Without, the release alone is made: a quick look.
     check : bool
-        Write nothing, run nothing: compare what is there with what would be built. The release must match byte for
-        byte, the solution notebook cell for cell (its outputs are for nbval to compare).
+        Write nothing, run nothing: compare what is there with what would be built. The release must match
+        byte for byte, the solution notebook cell for cell (its outputs are for nbval to compare).
     progress : callable or None
         Called as `progress(done, total)` while the cells run.
 
     Raises
     ------
     BuildError
-        With all problems of the source, of the public suite and of the release at once, or with the error of a cell.
+        With all problems of the source, the public suite and the release at once, or the error of a cell.
     """
     cells, release = _prepare(assignment)
     public_suite = (assignment.tests / "test_public.py").read_bytes()
@@ -135,7 +135,11 @@ def _solution_differences(assignment: Assignment, cells: list[Cell]) -> Iterator
     file = assignment.solution_notebook.relative_to(assignment.root)
     built = _read_notebook(assignment.solution_notebook)
     if built is None:
-        what = "This is no notebook." if assignment.solution_notebook.is_file() else "This file has not been built."
+        what = (
+            "This is no notebook."
+            if assignment.solution_notebook.is_file()
+            else "This file has not been built."
+        )
         yield BuildProblem(file, what, remedy)
         return
     expected = solution_notebook(assignment, cells)
@@ -165,7 +169,7 @@ def _read_notebook(path: Path) -> dict[str, Any] | None:
 
 
 def _same_but_ignored(old: dict[str, Any] | None, new: dict[str, Any]) -> bool:
-    """Whether two runs differ in nothing but the outputs that are known to differ: then the old file stays."""
+    """Whether two runs differ in nothing but outputs that are known to differ: then the old file stays."""
     if old is None:
         return False
 

@@ -34,8 +34,8 @@ def execute(
 ) -> dict[str, Any]:
     """The notebook with its outputs, freed of what differs from one run to the next.
 
-    It runs in the kernel `python3`, in a temporary folder with a copy of test_public.py, and without downloaded data,
-    so that the outputs are the same on each machine.
+    It runs in the kernel `python3`, in a temporary folder with a copy of test_public.py, without downloaded
+    data, so that the outputs are the same on each machine. A check that does not pass is an error.
 
     Parameters
     ----------
@@ -76,12 +76,14 @@ def execute(
             **os.environ,
             "IPYTHONDIR": str(state / "ipython"),
             "AUTOGRADER_DATA": str(state / "data"),
+            "NBGRADER_EXECUTION": "build",  # check() then raises where it does not pass
         }
         client = NotebookClient(
             node,
             kernel_name="python3",
             timeout=CELL_SECONDS,
             record_timing=False,
+            extra_arguments=["--log-level=ERROR"],
             store_widget_state=False,
             resources={"metadata": {"path": str(work)}},
             on_cell_start=started,
@@ -101,7 +103,9 @@ def execute(
         except NoSuchKernel:
             file = assignment.source.relative_to(assignment.root)
             remedy = "Run `python -m ipykernel install --sys-prefix --name python3`."
-            raise BuildError([BuildProblem(file, "There is no Jupyter kernel named python3.", remedy)]) from None
+            raise BuildError(
+                [BuildProblem(file, "There is no Jupyter kernel named python3.", remedy)]
+            ) from None
     if progress is not None:
         progress(len(cells), len(cells))
 
@@ -113,9 +117,7 @@ def execute(
     return executed
 
 
-def _raised(
-    assignment: Assignment, cells: list[Cell], node: Any, running: int, error: Any
-) -> BuildProblem:
+def _raised(assignment: Assignment, cells: list[Cell], node: Any, running: int, error: Any) -> BuildProblem:
     """The error of a cell, at the line of the innermost frame that lies in the notebook."""
     frames = [(int(number), int(line)) for number, line in _FRAME.findall(_ANSI.sub("", error.traceback))]
     by_count = {cell.get("execution_count"): index for index, cell in enumerate(node.cells)}
@@ -128,11 +130,13 @@ def _raised(
     value = _ANSI.sub("", str(error.evalue)).strip().split("\n")[0]
     raised = f"{error.ename}: {value}" if value else str(error.ename)
     via = "" if index == running else f" when cell {running + 1} ran"
-    return problem_at(assignment, cells[index], f"The solution raised {raised}{via}.", "Correct it.", offset=offset)
+    return problem_at(
+        assignment, cells[index], f"The solution raised {raised}{via}.", "Correct it.", offset=offset
+    )
 
 
 def _volatile(assignment: Assignment, cells: list[Cell], executed: dict[str, Any]) -> Iterator[BuildProblem]:
-    """Outputs that no second run repeats; where the author said so (tag timing) they are evened out instead."""
+    """Outputs that no second run repeats; in a cell tagged timing they are evened out instead."""
     for cell, node in zip(cells, executed["cells"], strict=True):
         ignored = IGNORE_OUTPUT in node["metadata"].get("tags", [])
         for output in node.get("outputs", []):

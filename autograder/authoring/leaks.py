@@ -1,7 +1,7 @@
 """What a release must not hold: any line of a solution, outputs, markers, names of hidden files, other files.
 
-The check reads the finished release, not the way it was made, so that it also catches an error in the making, and
-serves for a release that nbgrader made.
+The check reads the finished release, not the way it was made, so that it also catches an error in the making,
+and serves for a release that nbgrader made.
 """
 
 from __future__ import annotations
@@ -34,17 +34,50 @@ _PLUMBING = {
     *("abs", "bool", "dict", "enumerate", "float", "int", "isinstance", "len", "list", "max", "min", "print"),
     *("range", "reversed", "round", "set", "sorted", "str", "super", "super().__init__", "tuple", "zip"),
     *("AssertionError", "KeyError", "NotImplementedError", "RuntimeError", "TypeError", "ValueError"),
-    *("np.arange", "np.array", "np.asarray", "np.empty", "np.empty_like", "np.full", "np.ones", "np.ones_like"),
-    *("np.random.default_rng", "np.zeros", "np.zeros_like", "torch.arange", "torch.empty", "torch.manual_seed"),
+    *(
+        "np.arange",
+        "np.array",
+        "np.asarray",
+        "np.empty",
+        "np.empty_like",
+        "np.full",
+        "np.ones",
+        "np.ones_like",
+    ),
+    *(
+        "np.random.default_rng",
+        "np.zeros",
+        "np.zeros_like",
+        "torch.arange",
+        "torch.empty",
+        "torch.manual_seed",
+    ),
     *("torch.ones", "torch.tensor", "torch.zeros", "torch.zeros_like"),
 }
 _PLUMBING_METHODS = {"append", "astype", "copy", "extend", "get", "items", "keys", "values"}
+
+# A formula of fewer characters than these stands in prose by chance.
+_SHORTEST_QUOTE = 10
 
 _STRING = re.compile(r"[rbfuRBFU]{0,2}(\"[^\"]*\"|'[^']*')")
 _TOKEN = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[jJ]?|[A-Za-z_][\w.]*|\*\*|//|[<>=!]=|\S")
 _ARITHMETIC = {"+", "-", "*", "/", "//", "%", "**", "@", "&", "|", "^"}
 _COMPARISONS = {"<", ">", "<=", ">=", "==", "!="}
-_KEYWORDS = {"return", "yield", "in", "not", "and", "or", "if", "elif", "else", "while", "assert", "lambda", "for"}
+_KEYWORDS = {
+    "return",
+    "yield",
+    "in",
+    "not",
+    "and",
+    "or",
+    "if",
+    "elif",
+    "else",
+    "while",
+    "assert",
+    "lambda",
+    "for",
+}
 
 
 def release_problems(
@@ -139,7 +172,7 @@ def _text_problems(
                 assignment,
                 cell,
                 f"This line also stands in the solution of {origin}.",
-                'Reword it, move it into a region, or tag the cell "given" where students are meant to see it.',
+                'Reword it, move it into a region, or tag the cell "given" if students are meant to see it.',
                 offset=offset,
             )
 
@@ -183,8 +216,10 @@ class _Secrets:
         """Where a line of prose that quotes code has it from; None when it quotes nothing."""
         text = _compact(line)
         for secret, origin in self._code.items():
-            at = text.find(secret)
-            if at >= 0 and not re.match(r"[\w.\[(+*/@-]", text[at + len(secret) :]):
+            if len(secret) < _SHORTEST_QUOTE or secret not in text:
+                continue
+            before, _, after = text.partition(secret)
+            if not re.search(r"[\w.]$", before) and not re.match(r"[\w.\[(+*/@-]", after):
                 return origin
         return None
 
@@ -201,7 +236,7 @@ def _compact(text: str) -> str:
 
 
 def says_something(code: str, plumbing: set[str]) -> bool:
-    """Whether a line of a solution gives something away: it computes, compares into a value, or calls what does.
+    """Whether a line of a solution gives something away: it computes, compares, or calls what does.
 
     Unpacking, `return x`, loop headers, allocations, and calls of the assignment's own functions do not.
     """

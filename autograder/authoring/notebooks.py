@@ -1,6 +1,6 @@
-"""Notebooks made from the cells of a source: the instructor's, with solutions, and the students', without.
+"""Notebooks made from the cells of a source: with solutions for the instructor, with stubs for students.
 
-Both are the same for the same source, byte for byte: ids are digests, keys are sorted, nothing depends on the clock.
+Both are the same for the same source, byte for byte: ids are digests, keys are sorted, no clock is read.
 A release equals what `nbgrader generate_assignment` makes of the solution notebook.
 """
 
@@ -27,7 +27,9 @@ def solution_notebook(assignment: Assignment, cells: list[Cell]) -> dict[str, An
         nbgrader = _nbgrader(assignment, cell, digest)
         if nbgrader is not None:
             metadata["nbgrader"] = nbgrader
-        tags = set(cell.tags) | ({IGNORE_OUTPUT} if "timing" in cell.tags else set())
+        tags = set(cell.tags)
+        if "timing" in cell.tags or cell.checks is not None:  # a check says how long it took
+            tags.add(IGNORE_OUTPUT)
         if tags:
             metadata["tags"] = sorted(tags)
         node: dict[str, Any] = {
@@ -77,7 +79,12 @@ def checksum(node: dict[str, Any]) -> str:
     """nbgrader's checksum of a cell (nbgrader.utils.compute_checksum), by which it knows a changed one."""
     nbgrader = node["metadata"]["nbgrader"]
     parts = [node["source"], node["cell_type"]]
-    parts += [str(nbgrader["grade"]), str(nbgrader["solution"]), str(nbgrader["locked"]), nbgrader["grade_id"]]
+    parts += [
+        str(nbgrader["grade"]),
+        str(nbgrader["solution"]),
+        str(nbgrader["locked"]),
+        nbgrader["grade_id"],
+    ]
     if nbgrader["grade"]:
         parts.append(str(float(nbgrader["points"])))
     return hashlib.md5("".join(parts).encode(), usedforsecurity=False).hexdigest()
@@ -102,7 +109,7 @@ def _nbgrader(assignment: Assignment, cell: Cell, digest: str) -> dict[str, Any]
 
 
 def _digests(assignment: Assignment, cells: list[Cell]) -> list[str]:
-    """An id for each cell. It hangs on the cell itself, so that a new paragraph leaves the other ids alone."""
+    """An id for each cell, made from the cell itself, so that a new paragraph leaves the other ids alone."""
     seen: Counter[str] = Counter()
     digests = []
     for cell in cells:

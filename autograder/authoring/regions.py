@@ -1,4 +1,4 @@
-"""Solution regions: what stands between BEGIN SOLUTION and END SOLUTION, and the stub that takes its place."""
+"""Solution regions: what stands between BEGIN and END SOLUTION, and the stub that takes its place."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def find_regions(source: str) -> list[Region]:
 def strip_solutions(source: str) -> str:
     """The cell as students get it: each region replaced by the stub, at the indentation of its first marker.
 
-    The same as nbgrader's ClearSolutions with our stub, so that `nbgrader generate_assignment` gives the same.
+    Equal to nbgrader's ClearSolutions with our stub, so that `nbgrader generate_assignment` agrees.
     """
     lines = source.split("\n")
     for region in reversed(find_regions(source)):
@@ -68,7 +68,7 @@ def strip_solutions(source: str) -> str:
 
 
 def kept_offsets(source: str) -> list[int]:
-    """For each line of `strip_solutions(source)` the line of `source` it comes from (a region's first for a stub)."""
+    """For each line of `strip_solutions(source)` the line of `source` it comes from (a stub: its marker)."""
     offsets = list(range(len(source.split("\n"))))
     for region in reversed(find_regions(source)):
         offsets[region.begin : region.end + 1] = [region.begin] * len(STUB)

@@ -1,4 +1,4 @@
-"""Whether a source says what course.yml says: questions, their cells, their grade cells, tags, public tests."""
+"""Whether a source agrees with course.yml: questions, their cells, their grade cells, tags, public tests."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def source_problems(assignment: Assignment, cells: list[Cell]) -> Iterator[Build
                 suggestion(name, names, kind="questions"),
             )
         if name is not None and cell.show:
-            yield at(cell, "A question's cell cannot be tagged show: it must run at grading.", "Remove the tag.")
+            yield at(
+                cell, "A question's cell cannot be tagged show: it must run at grading.", "Remove the tag."
+            )
         for tag in sorted(cell.tags - set(TAGS)):
             yield at(cell, f"Unknown tag {tag!r}.", suggestion(tag, TAGS, kind="tags"))
         yield from _region_problems(cell, at)
@@ -64,7 +66,12 @@ def _region_problems(cell: Cell, at: Callable[..., BuildProblem]) -> Iterator[Bu
         yield at(cell, error.what, "Pair the markers.", offset=error.offset)
         return
     if regions and cell.kind != "code":
-        yield at(cell, "A solution region stands in a markdown cell.", "Move it to a code cell.", offset=regions[0].begin)
+        yield at(
+            cell,
+            "A solution region stands in a markdown cell.",
+            "Move it to a code cell.",
+            offset=regions[0].begin,
+        )
     elif regions and cell.question is None:
         yield at(
             cell,
@@ -88,7 +95,10 @@ def _syntax_problems(cell: Cell, at: Callable[..., BuildProblem]) -> Iterator[Bu
         text = strip_solutions(cell.source)
     except RegionError:
         return  # reported already
-    for source, what in ((cell.source, "This is not Python"), (text, "Without the solution this is not Python")):
+    for source, what in (
+        (cell.source, "This is not Python"),
+        (text, "Without the solution this is not Python"),
+    ):
         try:
             ast.parse(_without_magics(source))
         except SyntaxError as error:
@@ -109,7 +119,7 @@ def _without_magics(source: str) -> str:
 
 
 def public_suite_problems(assignment: Assignment, text: str) -> Iterator[BuildProblem]:
-    """What is wrong with test_public.py: it ships, so it has no reference, and every question needs a test."""
+    """What is wrong with test_public.py: it ships, so it has no reference; each question needs a test."""
     file = (assignment.tests / "test_public.py").relative_to(assignment.root)
     try:
         tree = ast.parse(text)

@@ -1,8 +1,8 @@
 """The picture of an error: a grid of cells as plain inline SVG.
 
-SVG and not a plotting library: a panel has 100 ms, the picture must be crisp at any size, follow the light or dark
-theme around it, and need neither script nor file. Cells of one shade share one path, which keeps 32 x 32 cells at
-about 15 kB.
+SVG and not a plotting library: a panel has 100 ms, the picture must be crisp at any size, follow the light or
+dark theme around it, and need neither script nor file. Cells of one shade share one path, which keeps 32 x 32
+cells at about 15 kB.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ SHADES = 16
 """Shade 0 is no error and is not painted; shade `SHADES` is the largest error."""
 NOISE = 1e-5
 MAX_SIDE = 32
-_GRID = 224  # pixels for the longer side: with labels the picture stays under 280, so it fits a phone unscaled
+_GRID = (
+    224  # pixels for the longer side: with labels the picture stays under 280, so it fits a phone unscaled
+)
 _COLOUR = "#e0522d"
 _BROKEN = "#8f5bd6"
 
@@ -36,9 +38,11 @@ def shade(value: float, largest: float) -> int:
 def error_map_svg(values: ErrorMap | None, axes: tuple[str, str] | None = None) -> Markup:
     """|got - expected| as an SVG heat map; empty when there is nothing to see.
 
-    `values`: rows of equal length, at most 32 x 32, None (or a non-finite number) where the error is not finite.
-    `axes`: what the rows and the columns are; an empty name for an axis that does not exist. A side below 32 is shown with its first and last index; a side of
-    exactly 32 may have been reduced, so that its indices would mislead, and is shown without.
+    `values`: rows of equal length, at most 32 x 32, None (or a non-finite number) where the error is not
+    finite.
+    `axes`: what the rows and the columns are; an empty name for an axis that does not exist. A side below 32
+    is shown with its first and last index; a side of exactly 32 may have been reduced, so that its indices
+    would mislead, and is shown without.
     """
     if not values or not values[0] or any(len(row) != len(values[0]) for row in values):
         return Markup()
@@ -86,7 +90,7 @@ def _draw(
 
     parts: list[Markup] = [
         Markup(
-            '<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{}" viewBox="0 0 {} {}" width="{}" '
+            '<svg role="img" aria-label="{}" viewBox="0 0 {} {}" width="{}" '
             'height="{}" style="display:block;max-width:100%;height:auto;color:inherit" fill="currentColor" '
             'font-family="system-ui,-apple-system,Segoe UI,Roboto,Noto Sans,sans-serif" font-size="11">'
         ).format(summary, width, height, width, height)
@@ -99,9 +103,13 @@ def _draw(
         parts.append(_text(left - 6, top + cell * (index + 0.5) + 4, str(index), "end", faint=True))
 
     parts.append(
-        Markup('<g transform="translate({} {}) scale({})" shape-rendering="crispEdges">').format(left, top, cell)
+        Markup('<g transform="translate({} {}) scale({})" shape-rendering="crispEdges">').format(
+            left, top, cell
+        )
     )
-    parts.append(Markup('<rect width="{}" height="{}" fill="#808080" fill-opacity=".1"/>').format(columns, rows))
+    parts.append(
+        Markup('<rect width="{}" height="{}" fill="#808080" fill-opacity=".1"/>').format(columns, rows)
+    )
     for level in sorted(by_shade):
         parts.append(
             Markup('<path class="shade-{}" fill="{}" fill-opacity="{:.3f}" d="{}"/>').format(
@@ -109,13 +117,12 @@ def _draw(
             )
         )
     if broken:
-        parts.append(
-            Markup('<path class="not-finite" fill="{}" d="{}"/>').format(_BROKEN, _squares(broken))
-        )
+        parts.append(Markup('<path class="not-finite" fill="{}" d="{}"/>').format(_BROKEN, _squares(broken)))
     parts.append(Markup("</g>"))
     parts.append(
         Markup(
-            '<rect x="{}" y="{}" width="{}" height="{}" fill="none" stroke="currentColor" stroke-opacity=".45"/>'
+            '<rect x="{}" y="{}" width="{}" height="{}" fill="none" stroke="currentColor" '
+            'stroke-opacity=".45"/>'
         ).format(left - 0.5, top - 0.5, wide + 1, high + 1)
     )
     if by_shade:

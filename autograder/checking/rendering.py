@@ -1,8 +1,9 @@
-"""How a result looks: the panel that `check("...")` shows, and the same results as fragments of a feedback page.
+"""How a result looks: the panel of `check("...")`, and the same results as fragments of a feedback page.
 
-Pure functions from `autograder.course.results` to HTML (inline styles, no script, nothing loaded from anywhere) and to
-plain text. One table, `OUTCOMES`, fixes the wording of a verdict for the notebook, the terminal and the pages.
-Whatever a submission may have written (messages, names, reprs) is bounded, cleaned and escaped here.
+Pure functions from `autograder.course.results` to HTML (inline styles, no script, nothing loaded from
+anywhere) and to plain text. One table, `OUTCOMES`, fixes the wording of a verdict for the notebook, the
+terminal and the pages. Whatever a submission may have written (messages, names, reprs) is bounded, cleaned
+and escaped here.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ OUTCOMES: dict[State, OutcomeStyle] = {
             "This check could not be run.",
             "Not graded, and not your fault as far as we can see: tell your instructor.",
         ),
-        OutcomeStyle("unwritten", "not written yet", "…", "#5b6b7f", "2"),
+        OutcomeStyle("unwritten", "not written yet", "–", "#5b6b7f", "2"),
     )
 }
 
@@ -100,12 +101,13 @@ def finding_html(finding: Finding) -> str:
     return _fragment("finding", finding)
 
 
-def test_html(result: TestResult, note: str = "") -> str:
+def test_html(result: TestResult, note: str = "", question: str = "") -> str:
     """One test as an HTML fragment: a line when it passed, a card with the reason when it did not.
 
-    `note` is shown at the right end of the first line.
+    `note` is shown at the right end of the first line. `question`: the question it belongs to, so that a test
+    which waits for another function can say so.
     """
-    return _fragment("test", _view(result), note)
+    return _fragment("test", _view(result, question), note)
 
 
 # pytest would take a function of this name for a test wherever a test file imports it.
@@ -113,7 +115,7 @@ test_html.__test__ = False  # type: ignore[attr-defined]
 
 
 def panel_html(question: str, results: Sequence[TestResult], seconds: float) -> str:
-    """The panel of `check(question)`: what passed, and what to do about the rest; the first failure is open."""
+    """The panel of `check(question)`: what passed, and what is wrong with the rest; the first failure is open."""
     return _fragment("panel", _panel(question, results, seconds))
 
 
@@ -123,7 +125,9 @@ def panel_text(question: str, results: Sequence[TestResult], seconds: float, *, 
     `colour`: mark the verdicts with ANSI colours.
     """
     panel = _panel(question, results, seconds)
-    lines = [_tinted(panel["style"], panel["style"].mark, colour) + f" {panel['question']} {panel['summary']}"]
+    lines = [
+        _tinted(panel["style"], panel["style"].mark, colour) + f" {panel['question']} {panel['summary']}"
+    ]
     lines[0] += f" ({panel['took']})"
     for view in panel["tests"]:
         style: OutcomeStyle = view["style"]
@@ -140,14 +144,15 @@ def prose(text: str) -> Markup:
     return Markup(
         re.sub(
             r"`([^`\n]{1,120})`",
-            r'<span style="font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.93em">\1</span>',
+            r'<span style="font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.93em">'
+            r"\1</span>",
             str(escape(safe_text(text, max_lines=12))),
         )
     )
 
 
-def _view(result: TestResult) -> dict[str, Any]:
-    """What the templates and the text show of one result; the parts that would repeat each other are left out."""
+def _view(result: TestResult, question: str = "") -> dict[str, Any]:
+    """What the templates and the text show of one result, without the parts that would repeat each other."""
     state = state_of(result)
     style = OUTCOMES[state]
     view: dict[str, Any] = {
@@ -164,7 +169,8 @@ def _view(result: TestResult) -> dict[str, Any]:
         "has_details": state not in ("passed", "unwritten"),
     }
     if state == "unwritten" and (match := _unwritten(result)) and match[1]:
-        view["waits_for"], view["label"] = match[1], match[0]
+        view["waits_for"] = "" if _answers(match[1], question) else match[1]
+        view["label"] = match[0] if view["waits_for"] else style.label
     if not view["has_details"]:
         return view
     finding = result.finding
@@ -186,7 +192,7 @@ def _view(result: TestResult) -> dict[str, Any]:
 
 
 def _panel(question: str, results: Sequence[TestResult], seconds: float) -> dict[str, Any]:
-    views = [_view(result) for result in results]
+    views = [_view(result, question) for result in results]
     states = [view["style"].name for view in views]
     passed, total = states.count("passed"), len(states)
     advice = ""
@@ -195,7 +201,7 @@ def _panel(question: str, results: Sequence[TestResult], seconds: float) -> dict
         summary, advice = "has no checks here", "Nothing was run: tell your instructor."
     elif all(state == "unwritten" for state in states):
         state, summary = "unwritten", "is not written yet"
-        waits_for = {view["waits_for"] for view in views if not _answers(view["waits_for"], question)}
+        waits_for = {view["waits_for"] for view in views} - {""}
         if waits_for:
             summary = f"waits for {' and '.join(sorted(waits_for))}: not written yet"
         advice = "Replace `raise NotImplementedError` with your code, run that cell, then run this one again."
@@ -253,7 +259,7 @@ def _detail_lines(view: dict[str, Any]) -> list[str]:
 
 
 def _value(text: str) -> str:
-    """An expected or given value: the blank lines between the blocks of an array left out, the rest after 12 lines."""
+    """A value, at most 12 lines of it, without the blank lines between the blocks of an array."""
     lines = [line for line in safe_text(text).split("\n") if line.strip()]
     return "\n".join(lines if len(lines) <= 12 else [*lines[:11], "…"])
 
@@ -278,6 +284,8 @@ def _fragments() -> Any:
     environment.filters["safe_text"] = safe_text
     environment.filters["prose"] = prose
     environment.filters["value"] = _value
-    environment.filters["error_map"] = lambda finding: error_map_svg(finding.error_map, finding.error_map_axes)
+    environment.filters["error_map"] = lambda finding: error_map_svg(
+        finding.error_map, finding.error_map_axes
+    )
     environment.globals["styles"] = OUTCOMES
     return environment.get_template("fragments.html.j2").module

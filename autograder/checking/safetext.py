@@ -1,7 +1,8 @@
-"""Text that a submission had a hand in, made fit for a screen: bounded, and with nothing that acts instead of showing.
+"""Text that a submission had a hand in, made fit for a screen: bounded, and with nothing in it that acts.
 
-Escaping for HTML is the template's business (autoescape); this module takes care of what escaping leaves alone:
-terminal escape sequences, control characters, characters that reverse the reading direction, and sheer size.
+Escaping for HTML is the template's business (autoescape); this module takes care of what escaping leaves
+alone: terminal escape sequences, control characters, characters that reverse the reading direction, and sheer
+size.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ MAX_LINES = 40
 # More than three combining marks on one letter is no language; stacks of them paint over the lines around.
 MAX_COMBINING = 3
 
-# ECMA-48: CSI sequences (colours, cursor), OSC/DCS/APC/PM/SOS strings up to their terminator, and two-character escapes.
+# ECMA-48: CSI sequences (colours, cursor), OSC/DCS/APC/PM/SOS strings up to their terminator, and
+# two-character escapes.
 _ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
@@ -29,11 +31,12 @@ _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 def safe_text(text: str, max_chars: int = MAX_CHARS, max_lines: int = MAX_LINES) -> str:
     """`text` in visible characters only, at most `max_chars` characters and `max_lines` lines of it.
 
-    Escape sequences are dropped; any other control, format (bidi override), surrogate or unassigned character is
-    shown as its code point, `⟨U+202E⟩`. Where the end is cut off, the last line says so.
+    Escape sequences are dropped; any other control, format (bidi override), surrogate or unassigned character
+    is shown as its code point, `⟨U+202E⟩`. Where the end is cut off, the last line says so.
     """
     total = len(text)
-    # Cut before cleaning, so that cleaning a gigabyte costs nothing; cut again after, for code points take more room.
+    # Cut before cleaning, so that cleaning a gigabyte costs nothing; cut again after, for code points take
+    # more room.
     text = _ESCAPES.sub("", text[: 2 * max_chars].replace("\r\n", "\n").replace("\r", "\n"))
     if not _PLAIN.fullmatch(text):
         text = _visible(text)

@@ -7,9 +7,11 @@ import json
 import os
 import re
 import tempfile
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from nbformat import from_dict
 
 from autograder.course import Assignment
 from autograder.course.results import QuestionResult, SubmissionResult, TestResult
@@ -22,10 +24,10 @@ _SAFE_ID = re.compile(r"(?!\.+$)[A-Za-z0-9._@+-]{1,100}")
 def grade_cells_from(notebook: Any, result: SubmissionResult) -> None:
     """Give each grade cell of a notebook outputs that say the score, to a reader and to nbgrader.
 
-    nbgrader reads a score from a cell's outputs: an error or anything on stderr is 0, the first `execute_result` is
-    the number of points, and a cell without either gets them all. So every grade cell gets exactly two outputs: a
-    summary on stdout, which counts for nothing, and a result with the points. A cell whose question has no result
-    gets 0 points.
+    nbgrader reads a score from a cell's outputs: an error or anything on stderr is 0, the first `execute_result`
+    is the number of points, and a cell without either gets them all. So every grade cell gets exactly two
+    outputs: a summary on stdout, which counts for nothing, and a result with the points. A cell whose question
+    has no result gets 0 points.
 
     Parameters
     ----------
@@ -43,7 +45,7 @@ def grade_cells_from(notebook: Any, result: SubmissionResult) -> None:
             name=name, points=0.0, max_points=float(nbgrader.get("points", 0))
         )
         cell["execution_count"] = None
-        cell["outputs"] = [_node(output) for output in _outputs(question)]
+        cell["outputs"] = [from_dict(output) for output in _outputs(question)]
 
 
 def _outputs(question: QuestionResult) -> list[dict[str, Any]]:
@@ -74,16 +76,10 @@ def _test_line(test: TestResult) -> str:
     return line
 
 
-def _node(output: dict[str, Any]) -> Any:
-    from nbformat import from_dict
-
-    return from_dict(output)
-
-
 def write_graded_copy(
     assignment: Assignment, student: str, notebook: Any, timestamp: datetime | None = None
 ) -> Path:
-    """Write `autograded/STUDENT/SLUG/NOTEBOOK.ipynb` below the course's folder, and nbgrader's timestamp beside it.
+    """Write `autograded/STUDENT/SLUG/NOTEBOOK.ipynb` in the course's folder, and nbgrader's timestamp.txt.
 
     Parameters
     ----------
@@ -106,7 +102,7 @@ def write_graded_copy(
     """
     if not _SAFE_ID.fullmatch(student):
         raise GradebookError(
-            f"{student!r} cannot be a folder's name. Use letters, digits and ._@+- in student ids."
+            f"{student!r} cannot be a folder's name. Student ids hold letters, digits and ._@+- only."
         )
     folder = assignment.root / "autograded" / student / assignment.slug
     path = folder / f"{assignment.notebook}.ipynb"
@@ -114,7 +110,8 @@ def write_graded_copy(
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(notebook, ensure_ascii=False, indent=1) + "\n")
         if timestamp is not None:
-            write_atomically(folder / "timestamp.txt", f"{timestamp:%Y-%m-%d %H:%M:%S.%f %z}")
+            in_utc = timestamp.astimezone(UTC)
+            write_atomically(folder / "timestamp.txt", f"{in_utc:%Y-%m-%d %H:%M:%S.%f} UTC")
     return path
 
 
@@ -124,9 +121,7 @@ def write_atomically(path: Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -76,7 +75,7 @@ class Gradebook:
         self._engine.dispose()
 
     def register(self, assignment: Assignment) -> None:
-        """Put an assignment's notebook and cells into the database, as `nbgrader generate_assignment` does.
+        """Put an assignment's cells into the database, as `nbgrader generate_assignment` does.
 
         Points that changed are updated; cells that are new are added to the submissions that are there.
         """
@@ -104,8 +103,8 @@ class Gradebook:
         timestamps : mapping, optional
             By student: when the submission was handed in; a time without a zone is UTC.
         unanswered : mapping, optional
-            By student: the grade ids of solution cells without an answer (`Intake.unanswered`); they get nbgrader's
-            comment "No response.".
+            By student: the grade ids of solution cells without an answer (`Intake.unanswered`); they get
+            nbgrader's comment "No response.".
         """
         graded = {result.student: result for result in results if result.status == "graded"}
         with plain_database_errors(self.shown_url), Session(self._engine) as session, session.begin():
@@ -234,7 +233,7 @@ class _Writer:
         self._update(table, changed)
 
     def _pairs(self, query: Any) -> dict[str, str]:
-        return {key: value for key, value in self._session.execute(query)}
+        return dict(self._session.execute(query).tuples().all())
 
     def _insert(self, table: Any, rows: list[dict[str, Any]]) -> None:
         if rows:

@@ -15,8 +15,7 @@ class GradebookError(Exception):
 
 # What SQLite says, and what that means to whoever runs a grading.
 _SQLITE = {
-    "database is locked": "it is in use by another program. Close that program, or try again in a moment",
-    "database table is locked": "it is in use by another program. Close that program, or try again in a moment",
+    "is locked": "it is in use by another program. Close that program, or try again in a moment",
     "database or disk is full": "the disk is full. Make room and run the command again",
     "disk i/o error": "the disk cannot be read or written. Check whether it is full or failing",
     "readonly database": "it may not be written. Check the permissions of the file and of its folder",

@@ -1,4 +1,4 @@
-"""An assignment's release in nbgrader's database: its notebook, grade cells, solution cells and source cells."""
+"""An assignment's release in nbgrader's database: its notebook, grade, solution and source cells."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class _Sync:
         return cells
 
     def solution_cells(self, release: Release) -> dict[str, Any]:
-        wanted = {
+        wanted: dict[str, dict[str, Any]] = {
             cell.grade_id: {}
             for cell in release.cells
             if cell.question is not None and cell.grade_id is not None
@@ -174,8 +174,8 @@ class _Sync:
             )
             if self._session.scalar(manual.limit(1)) or self._session.scalar(written.limit(1)):
                 raise GradebookError(
-                    f"{cell.name} is no longer in the release, but the gradebook holds manual grades or comments for "
-                    "it. Bring it back, or remove those first."
+                    f"{cell.name} is no longer in the release, but the gradebook holds manual grades or comments "
+                    "for it. Bring it back, or remove those first."
                 )
             self._session.execute(delete(grade).where(grade.cell_id == cell.id))
             self._session.execute(delete(comment).where(comment.cell_id == cell.id))

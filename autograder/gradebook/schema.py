@@ -1,4 +1,4 @@
-"""Opening nbgrader's database: its tables, made by its own models, and the version that its migrations look for."""
+"""Opening nbgrader's database: tables made by its own models, and the version its migrations look for."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _LOCK_SECONDS = 30
 
 
 def open_engine(url: str) -> Engine:
-    """An engine for any SQLAlchemy URL; on SQLite, with transactions that take the write lock when they begin."""
+    """An engine for any SQLAlchemy URL; on SQLite a transaction takes the write lock when it begins."""
     if make_url(url).get_backend_name() != "sqlite":
         return create_engine(url)
     engine = create_engine(url, connect_args={"timeout": _LOCK_SECONDS})
 
-    # Python's sqlite3 begins a transaction at the first write only, which would let two graders read the same state
-    # and then fail each other, and would leave a schema half made. So it begins none, and SQLAlchemy does.
+    # Python's sqlite3 begins a transaction at the first write only, which would let two graders read the same
+    # state and then fail each other, and would leave a schema half made. So it begins none, and SQLAlchemy does.
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, record: Any) -> None:  # noqa: ARG001 - SQLAlchemy's signature
         connection.isolation_level = None

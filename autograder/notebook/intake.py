@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,23 @@ import nbformat
 
 from autograder.course import Limits
 from autograder.notebook.cells import Cell
-from autograder.notebook.rawnotebook import IntakeError, RawCell, parse_notebook
+from autograder.notebook.rawnotebook import MAX_CELLS, IntakeError, RawCell, parse_notebook
 from autograder.notebook.repair import (
+    PlacedCell,
     cell_name,
     checked_questions,
     definitions,
     findings,
     match_cells,
-    restored_cells,
+    place_cells,
     same_text,
 )
 
 __all__ = ["Intake", "IntakeError", "Release", "ReleaseError", "name_of", "read_release", "read_submission"]
+
+
+# The indexes of cells that were put back begin behind those of any submission.
+_PUT_BACK = MAX_CELLS
 
 
 class ReleaseError(ValueError):
@@ -53,7 +58,10 @@ class Intake:
     """A submission, ready to be loaded."""
 
     cells: tuple[Cell, ...]
-    """All cells in the student's order. A cell's `show` says that it is not run."""
+    """All cells in the student's order, with given cells that were deleted or changed put back.
+
+    A cell's `show` says that it is not run; its `index` is its place in the student's notebook.
+    """
     repairs: list[str]
     """A sentence for each thing that was mended or is not as the release made it."""
     notebook: Any = field(repr=False)
@@ -71,6 +79,8 @@ class Intake:
 
 def name_of(cell: Cell) -> str:
     """What a cell is called in messages: `cell 7`, or `cell 7 (conv_forward)` for a solution cell."""
+    if cell.index >= _PUT_BACK:
+        return "a cell of the assignment that was put back"
     return cell_name(cell.index, cell.question)
 
 
@@ -143,16 +153,17 @@ def read_submission(raw: bytes, release: Release, limits: Limits) -> Intake:
     if release.cells and submitted and not any(place is not None for place in matched):
         repairs.append("No cell of the assignment was recognised: this may be another assignment's notebook.")
     repairs.extend(findings(submitted, matched, release.cells, release.points))
+    placed = place_cells(submitted, matched, release.nodes)
     notebook = nbformat.from_dict(
         {
             "nbformat": 4,
             "nbformat_minor": 5,
             "metadata": release.metadata,
-            "cells": restored_cells(submitted, matched, release.nodes),
+            "cells": [cell.node for cell in placed],
         }
     )
     return Intake(
-        cells=_cells(submitted, matched, release.cells),
+        cells=tuple(_cells(submitted, matched, placed, release.cells)),
         repairs=repairs,
         notebook=notebook,
         sha256=hashlib.sha256(raw).hexdigest(),
@@ -161,34 +172,43 @@ def read_submission(raw: bytes, release: Release, limits: Limits) -> Intake:
 
 
 def _cells(
-    submitted: Sequence[RawCell], matched: Sequence[int | None], release: Sequence[Cell]
-) -> tuple[Cell, ...]:
+    submitted: Sequence[RawCell],
+    matched: Sequence[int | None],
+    placed: Sequence[PlacedCell],
+    release: Sequence[Cell],
+) -> Iterator[Cell]:
     answers = {cell.question for cell in release if cell.question is not None}
-    cells = []
-    for index, (raw, place) in enumerate(zip(submitted, matched, strict=True)):
-        original = release[place] if place is not None else None
-        if original is not None and original.question is not None:
-            cells.append(Cell(index, "code", raw.source, original.question, original.tags, original.grade_id))
-            continue
-        # A check calls the public tests: nothing to run at grading. What a student added to it does run.
-        shown = checked_questions(raw.source) is not None
-        kind = raw.kind
-        if original is not None and same_text(raw.source, original.source):
-            kind = original.kind
-            shown |= original.show
-        elif not answers & definitions(raw.source):
-            # The tag of a cell that holds an answer would leave the answer out.
-            shown |= "show" in raw.tags
-        cells.append(
-            Cell(
-                index=index,
-                kind="code" if kind == "code" else "markdown",
-                source=raw.source,
-                tags=frozenset(raw.tags) - {"show"} | ({"show"} if shown else set()),
-                grade_id=original.grade_id if original is not None else None,
-            )
-        )
-    return tuple(cells)
+    for item in placed:
+        if item.position is not None:
+            place = matched[item.position]
+            yield _submitted_cell(item.position, submitted[item.position], place, release, answers)
+        elif item.place is not None and release[item.place].question is None:
+            # A stub that was put back is not run: it would hide what another cell defines.
+            yield _restored_cell(item.place, release[item.place])
+
+
+def _restored_cell(place: int, original: Cell) -> Cell:
+    show = {"show"} if original.checks is not None else set()
+    return replace(original, index=_PUT_BACK + place, tags=original.tags | show)
+
+
+def _submitted_cell(
+    position: int, raw: RawCell, place: int | None, release: Sequence[Cell], answers: Collection[str]
+) -> Cell:
+    original = release[place] if place is not None else None
+    if original is not None and original.question is not None:
+        return Cell(position, "code", raw.source, original.question, original.tags, original.grade_id)
+    kind, grade_id = raw.kind, None
+    # A check calls the public tests: nothing to run at grading. What a student added to it does run.
+    show = checked_questions(raw.source) is not None
+    if original is not None and same_text(raw.source, original.source):
+        kind, grade_id = original.kind, original.grade_id
+        show |= original.show
+    elif definitions(raw.source).isdisjoint(answers):
+        # On a cell that holds an answer the tag would leave the answer out.
+        show |= "show" in raw.tags
+    tags = frozenset(raw.tags) - {"show"} | ({"show"} if show else set())
+    return Cell(position, "code" if kind == "code" else "markdown", raw.source, None, tags, grade_id)
 
 
 def _unanswered(

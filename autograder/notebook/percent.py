@@ -175,12 +175,12 @@ def _skip_blank(lines: list[str], start: int) -> int:
 def _jupytext() -> Any:
     """jupytext, without the 0.6 s that one of its dependencies takes.
 
-    Where rfc3987_syntax is installed, jsonschema lets it build a grammar for internationalised URLs on import.
+    Where rfc3987_syntax is installed, jsonschema lets it build a grammar of internationalised URLs on import.
     Notebooks have no use for it, and jsonschema does without when it is absent.
     """
     if "jsonschema" in sys.modules or "rfc3987_syntax" in sys.modules:
         return import_module("jupytext")
-    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment] # the documented way to make an import fail
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment] # makes the import fail
     try:
         return import_module("jupytext")
     finally:

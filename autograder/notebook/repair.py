@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from autograder.notebook.cells import Cell
@@ -109,18 +111,22 @@ def findings(
             positions[place].append(position)
     yield from _lost_metadata(submitted, matched, release)
     everything = {name for raw in submitted if raw.kind == "code" for name in definitions(raw.source)}
+    texts = 0
     for place, cell in enumerate(release):
         found = positions.get(place, [])
+        if cell.grade_id is not None and cell.kind == "markdown":
+            texts += not found or not same_text(submitted[found[-1]].source, cell.source)
+            continue
         for position in found:
             yield from _changes(position, submitted[position], cell, points)
-        if cell.grade_id is None:
-            continue
-        if not found:
+        if cell.grade_id is not None and not found:
             yield _missing(cell, everything)
-        elif len(found) > 1:
+        elif cell.grade_id is not None and len(found) > 1:
             where = " and ".join(str(position + 1) for position in found)
-            which = "all of them run, in order" if cell.question is not None else "it counts once"
+            which = "it counts once" if cell.checks is not None else "all of them run, in order"
             yield f"{_what(cell)} is there {_times(len(found))} (cells {where}): {which}."
+    if texts:
+        yield f"Texts of the assignment were changed or deleted ({texts}); the graded copy has them back."
     for position, raw in enumerate(submitted):
         line = conflict_line(raw.source) if raw.kind == "code" else None
         if line is not None:
@@ -131,23 +137,25 @@ def findings(
 def _lost_metadata(
     submitted: Sequence[RawCell], matched: Sequence[int | None], release: Sequence[Cell]
 ) -> Iterator[str]:
-    lost = []
+    lost = 0
     for position, (raw, place) in enumerate(zip(submitted, matched, strict=True)):
         given = raw.nbgrader.get("grade_id")
         known = release[place].grade_id if place is not None else None
         if given is None and known is not None:
-            lost.append(known)
+            lost += 1
         elif given is not None and given != known:
-            name = cell_name(position, _question(place, release))
+            name = cell_name(position, None)
             meant = (
-                f"it was taken for {known}"
-                if known is not None
-                else "the cell counts as one of the student's own"
+                f"it was taken for {known}" if known is not None else "it is one of the student's own cells"
             )
-            yield f"The grade id {_shown(given)} of {name} is not one of the assignment's; {meant}."
+            yield f"The grade id {_shown(given)} of {name} is not one of the assignment's: {meant}."
     if lost:
-        names = ", ".join(lost[:8]) + (" and others" if len(lost) > 8 else "")
-        yield f"nbgrader's metadata was missing; these cells were recognised by their text: {names}."
+        cells = (
+            "1 cell, which was recognised by its"
+            if lost == 1
+            else f"{lost} cells, which were recognised by their"
+        )
+        yield f"nbgrader's metadata was missing in {cells} text."
 
 
 def _missing(cell: Cell, everything: set[str]) -> str:
@@ -159,13 +167,15 @@ def _missing(cell: Cell, everything: set[str]) -> str:
 
 
 def _changes(position: int, raw: RawCell, cell: Cell, points: Mapping[str, float]) -> Iterator[str]:
-    name = cell_name(position, cell.question or cell.grade_id)
+    name = cell_name(position, _name_of_question(cell))
     if raw.kind != cell.kind:
         yield f"The type of {name} was {raw.kind}; it was read as {cell.kind}."
     if cell.grade_id is None:
         return
     if cell.question is None and not same_text(raw.source, cell.source):
-        own = " What it holds runs as a cell of its own." if adds_code(raw, cell.source) else ""
+        own = (
+            " What was there runs too, as a cell of the student's own." if adds_code(raw, cell.source) else ""
+        )
         yield f"{_what(cell)} was changed; the original counts.{own}"
     given = raw.nbgrader.get("points")
     expected = points.get(cell.grade_id)
@@ -173,40 +183,57 @@ def _changes(position: int, raw: RawCell, cell: Cell, points: Mapping[str, float
         yield f"The points of {name} had been changed to {_shown(given)}; the course's {expected:g} count."
 
 
-def restored_cells(
+@dataclass(frozen=True)
+class PlacedCell:
+    """A cell of the graded copy."""
+
+    node: dict[str, Any]
+    """As nbformat 4.5 has it."""
+    position: int | None
+    """Which cell of the submission it is; None for one that was put back."""
+    place: int | None
+    """Which cell of the release it is; None for a student's own cell."""
+
+
+def place_cells(
     submitted: Sequence[RawCell], matched: Sequence[int | None], release: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """The submission as nbformat 4.5 cells: the release's metadata and locked cells, the student's answers.
+) -> list[PlacedCell]:
+    """The submission in the release's frame: its metadata and locked cells, the student's answers and own cells.
 
     As nbgrader does: locked cells get their original text, of a cell that is there twice the last one keeps
     its grade id, and a deleted cell comes back behind its predecessor.
     """
     last = {place: position for position, place in enumerate(matched) if place is not None}
-    cells: list[dict[str, Any]] = []
-    after: dict[int, int] = {}
+    cells: list[PlacedCell] = []
     for position, (raw, place) in enumerate(zip(submitted, matched, strict=True)):
         if place is None or last[place] != position:
-            cells.append(own_cell(raw))
+            cells.append(PlacedCell(own_cell(raw), position, None))
             continue
-        original = copy.deepcopy(dict(release[place]))
-        if is_locked(original):
-            if adds_code(raw, original["source"]):
-                cells.append(own_cell(RawCell("code", raw.source)))
-        else:
-            original["source"] = raw.source
-        if original["cell_type"] == "code":
-            original["outputs"] = raw.outputs
-            original["execution_count"] = raw.execution_count
+        node = copy.deepcopy(dict(release[place]))
+        kept: int | None = position
+        if not is_locked(node):
+            node["source"] = raw.source
+        elif not same_text(raw.source, node["source"]):
+            kept = None
+            if adds_code(raw, node["source"]):
+                cells.append(PlacedCell(own_cell(RawCell("code", raw.source)), position, None))
+        if node["cell_type"] == "code":
+            node |= {"outputs": raw.outputs, "execution_count": raw.execution_count}
         elif raw.attachments:
-            original["attachments"] = raw.attachments
-        cells.append(original)
-        after[place] = len(cells)
-    missing = [place for place, cell in enumerate(release) if place not in after and _grade_id(cell)]
-    for place in reversed(missing):
-        # From the back, so that the places of those in front stay what they are.
-        earlier = [where for known, where in after.items() if known < place]
-        cells.insert(max(earlier, default=0), copy.deepcopy(dict(release[place])))
-    return _with_ids(cells)
+            node["attachments"] = raw.attachments
+        cells.append(PlacedCell(node, kept, place))
+    _put_back(cells, release)
+    _number(cells)
+    return cells
+
+
+def _put_back(cells: list[PlacedCell], release: Sequence[Mapping[str, Any]]) -> None:
+    there = {cell.place for cell in cells}
+    for place, node in enumerate(release):
+        if place in there or "grade_id" not in node["metadata"].get("nbgrader", {}):
+            continue
+        before = [index for index, cell in enumerate(cells) if cell.place is not None and cell.place < place]
+        cells.insert(max(before, default=-1) + 1, PlacedCell(copy.deepcopy(dict(node)), None, place))
 
 
 def own_cell(raw: RawCell) -> dict[str, Any]:
@@ -232,33 +259,30 @@ def cell_name(position: int, question: str | None) -> str:
     return f"cell {position + 1} ({question})" if question else f"cell {position + 1}"
 
 
-def _with_ids(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _number(cells: list[PlacedCell]) -> None:
+    """Give each cell an id of its own, the same in every run."""
     used: set[str] = set()
-    for position, cell in enumerate(cells):
-        if not cell.get("id") or cell["id"] in used:
-            cell["id"] = next(
-                name
-                for name in (f"cell-{position + extra}" for extra in range(len(cells) + 1))
-                if name not in used
-            )
-        used.add(cell["id"])
-    return cells
-
-
-def _grade_id(cell: Mapping[str, Any]) -> str | None:
-    grade_id = cell["metadata"].get("nbgrader", {}).get("grade_id")
-    return grade_id if isinstance(grade_id, str) else None
+    for index, cell in enumerate(cells):
+        if not cell.node.get("id") or cell.node["id"] in used:
+            names = (f"cell-{number}" for number in itertools.count(index))
+            cell.node["id"] = next(name for name in names if name not in used)
+        used.add(cell.node["id"])
 
 
 def _what(cell: Cell) -> str:
     if cell.question is not None:
         return f"The solution cell {cell.grade_id}"
-    questions = checked_questions(cell.source)
-    return f"The check cell of {questions[0]}" if questions else f"The locked cell {cell.grade_id}"
+    if cell.checks is not None:
+        return f"The check cell of {cell.checks}"
+    return f"The given cell that begins with {_shown(cell.source.strip().partition(chr(10))[0])}"
 
 
 def _question(place: int | None, release: Sequence[Cell]) -> str | None:
-    return None if place is None else release[place].question or release[place].grade_id
+    return None if place is None else _name_of_question(release[place])
+
+
+def _name_of_question(cell: Cell) -> str | None:
+    return cell.question or cell.checks
 
 
 def _is_number(given: object, expected: float) -> bool:

@@ -16,8 +16,9 @@ from autograder.checking.rendering import says, state_of
 from autograder.checking.safetext import one_line, safe_text
 from autograder.course import Assignment
 from autograder.course.results import Report, SubmissionResult
-from autograder.publishing.feedback import is_unsafe, percent, points, templates
 from autograder.publishing.files import is_safe_name, write_atomic
+from autograder.publishing.numbers import percent, points
+from autograder.publishing.pages import is_unsafe, templates
 
 MAX_BINS = 12
 MAX_ROWS = 10
@@ -40,38 +41,44 @@ def class_page(report: Report, course_title: str, assignment: Assignment) -> str
     scores = [submission.score for submission in graded]
     full = max((submission.max_score for submission in report.submissions), default=assignment.max_points)
     names = list(dict.fromkeys(question.name for submission in graded for question in submission.questions))
-    return templates().get_template("class.html.j2").render(
-        course=one_line(course_title),
-        assignment=one_line(assignment.title),
-        slug=assignment.slug,
-        unsafe=is_unsafe(report),
-        sandbox=", ".join(one_line(layer, 60) for layer in report.sandbox) or "none",
-        suite=one_line(report.suite_version, 64),
-        full=full,
-        count=len(report.submissions),
-        graded=len(graded),
-        refused=[
-            {"student": one_line(submission.student, 100), "reason": safe_text(submission.reason, 600, 6)}
-            for submission in refused
-        ],
-        mean=statistics.fmean(scores) if scores else None,
-        median=statistics.median(scores) if scores else None,
-        perfect=sum(score >= full for score in scores),
-        histogram=histogram_svg(scores, full),
-        questions=[_question(name, graded) for name in names],
-        names=[one_line(name, 80) for name in names],
-        diagnoses=_diagnoses(graded),
-        failing=_failing(graded),
-        not_run=_not_run(graded),
-        students=[
-            _row(submission, names, assignment.slug)
-            for submission in sorted(report.submissions, key=lambda submission: submission.student.casefold())
-        ],
+    return (
+        templates()
+        .get_template("class.html.j2")
+        .render(
+            course=one_line(course_title),
+            assignment=one_line(assignment.title),
+            slug=assignment.slug,
+            unsafe=is_unsafe(report),
+            sandbox=", ".join(one_line(layer, 60) for layer in report.sandbox) or "none",
+            suite=one_line(report.suite_version, 64),
+            full=full,
+            count=len(report.submissions),
+            graded=len(graded),
+            refused=[
+                {"student": one_line(submission.student, 100), "reason": safe_text(submission.reason, 600, 6)}
+                for submission in refused
+            ],
+            mean=statistics.fmean(scores) if scores else None,
+            median=statistics.median(scores) if scores else None,
+            perfect=sum(score >= full for score in scores),
+            histogram=histogram_svg(scores, full),
+            questions=[_question(name, graded) for name in names],
+            names=[one_line(name, 80) for name in names],
+            diagnoses=_diagnoses(graded),
+            failing=_failing(graded),
+            not_run=_not_run(graded),
+            students=[
+                _row(submission, names, assignment.slug)
+                for submission in sorted(
+                    report.submissions, key=lambda submission: submission.student.casefold()
+                )
+            ],
+        )
     )
 
 
 def histogram(scores: Sequence[float], full: float) -> tuple[float, list[int]]:
-    """The width of a bin, a round number that gives at most `MAX_BINS` bins on [0, full], and the scores in each.
+    """The width of a bin, a round number giving at most `MAX_BINS` bins on [0, full], and the scores in each.
 
     The last bin includes its upper end, and what lies above it.
     """
@@ -111,9 +118,18 @@ def histogram_svg(scores: Sequence[float], full: float) -> Markup:
             tall, x = round(high * count / tallest, 1), left + bin_ * step
             parts.append(
                 Markup(
-                    '<rect class="count-{}" x="{:g}" y="{:g}" width="{:g}" height="{:g}" rx="2" fill="var(--link)" '
-                    'fill-opacity=".75"/><text x="{:g}" y="{:g}" text-anchor="middle">{}</text>'
-                ).format(count, x + 2, top + high - tall, step - 4, tall, x + step / 2, top + high - tall - 5, count)
+                    '<rect class="count-{}" x="{:g}" y="{:g}" width="{:g}" height="{:g}" rx="2" '
+                    'fill="var(--link)" fill-opacity=".75"/><text x="{:g}" y="{:g}" text-anchor="middle">{}</text>'
+                ).format(
+                    count,
+                    x + 2,
+                    top + high - tall,
+                    step - 4,
+                    tall,
+                    x + step / 2,
+                    top + high - tall - 5,
+                    count,
+                )
             )
     for tick in range(0, len(counts) + 1, 1 if len(counts) < 7 else 2):
         parts.append(
@@ -132,9 +148,12 @@ def histogram_svg(scores: Sequence[float], full: float) -> Markup:
 
 
 def _question(name: str, graded: Sequence[SubmissionResult]) -> dict[str, Any]:
-    results = [question for submission in graded for question in submission.questions if question.name == name]
+    results = [
+        question for submission in graded for question in submission.questions if question.name == name
+    ]
     unwritten = sum(
-        bool(question.tests) and all(state_of(test) == "unwritten" for test in question.tests) for question in results
+        bool(question.tests) and all(state_of(test) == "unwritten" for test in question.tests)
+        for question in results
     )
     return {
         "name": one_line(name, 80),
@@ -196,7 +215,12 @@ def _not_run(graded: Sequence[SubmissionResult]) -> list[dict[str, Any]]:
                 if test.outcome == "not_gradable":
                     stuck[question.name, says(test), one_line(test.message, 300)].append(submission.student)
     return [
-        {"question": one_line(question, 80), "says": sentence, "message": message, "students": _some(students)}
+        {
+            "question": one_line(question, 80),
+            "says": sentence,
+            "message": message,
+            "students": _some(students),
+        }
         for (question, sentence, message), students in list(stuck.items())[:MAX_ROWS]
     ]
 

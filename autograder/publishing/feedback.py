@@ -1,25 +1,27 @@
 """The page that a student gets back: score, what went wrong and why, and what to do next.
 
-A page is one HTML file that works from disk on a phone and on a projector, in light and dark, on paper, without script.
-It shows what the report holds (a test's sentence and its finding) and nothing of a hidden test itself.
+A page is one HTML file that works from disk on a phone and on a projector, in light and dark, on paper,
+without script. It shows what the report holds (a test's sentence and its finding) and nothing of a hidden
+test itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from autograder.checking.rendering import OUTCOMES, prose, state_of, test_html
-from autograder.checking.safetext import one_line, safe_text
+from autograder.checking.rendering import OUTCOMES, state_of, test_html
+from autograder.checking.safetext import one_line
 from autograder.course import Assignment
 from autograder.course.results import QuestionResult, Report, SubmissionResult, TestResult
+from autograder.publishing.class_report import write_class_report
 from autograder.publishing.files import PublishingError, is_safe_name, write_atomic
+from autograder.publishing.numbers import percent, points
+from autograder.publishing.pages import is_unsafe, templates
 
 MAX_STEPS = 3
 
@@ -39,10 +41,9 @@ def write_feedback(report: Report, course_title: str, assignment: Assignment, ou
     Returns the files written, the instructor's page last.
 
     Raises:
-        PublishingError: a page cannot be written; or, after all others were, a student's name cannot be a folder's.
+        PublishingError: a page cannot be written; or, after all others were, a student's name cannot be a
+        folder's.
     """
-    from autograder.publishing.class_report import write_class_report
-
     index = out_dir / f"{assignment.slug}.html"
     written: list[Path] = []
     problems: list[str] = []
@@ -70,31 +71,35 @@ def write_feedback(report: Report, course_title: str, assignment: Assignment, ou
 def student_page(submission: SubmissionResult, report: Report, course_title: str, title: str) -> str:
     """A student's page as HTML."""
     steps = next_steps(submission)
-    return templates().get_template("student.html.j2").render(
-        course=one_line(course_title),
-        assignment=one_line(title),
-        student=one_line(submission.student, 100),
-        graded=submission.status == "graded",
-        reason=submission.reason or "Your submission could not be read.",
-        score=submission.score,
-        max_score=submission.max_score,
-        questions=[_question(question) for question in submission.questions],
-        steps=steps[:MAX_STEPS],
-        more_steps=max(0, len(steps) - MAX_STEPS),
-        repairs=submission.repairs[:50],
-        unsafe=is_unsafe(report),
-        source=one_line(Path(submission.source).name or "your notebook", 120),
-        digest=submission.sha256[:12],
-        suite=one_line(report.suite_version[:12]),
-        seed=submission.seed,
+    return (
+        templates()
+        .get_template("student.html.j2")
+        .render(
+            course=one_line(course_title),
+            assignment=one_line(title),
+            student=one_line(submission.student, 100),
+            graded=submission.status == "graded",
+            reason=submission.reason or "Your submission could not be read.",
+            score=submission.score,
+            max_score=submission.max_score,
+            questions=[_question(question) for question in submission.questions],
+            steps=steps[:MAX_STEPS],
+            more_steps=max(0, len(steps) - MAX_STEPS),
+            repairs=submission.repairs[:50],
+            unsafe=is_unsafe(report),
+            source=one_line(Path(submission.source).name or "your notebook", 120),
+            digest=submission.sha256[:12],
+            suite=one_line(report.suite_version[:12]),
+            seed=submission.seed,
+        )
     )
 
 
 def next_steps(submission: SubmissionResult) -> list[Step]:
     """What to do, in the order of the questions, for later ones build on earlier ones.
 
-    A question that went wrong is a step: its known mistake, or else its first reason. Questions without an answer
-    that follow each other are one step.
+    A question that went wrong is a step: its known mistake, or else its first reason. Questions without an
+    answer that follow each other are one step.
     """
     steps: list[Step] = []
     open_run: list[QuestionResult] = []
@@ -163,34 +168,5 @@ def _question(question: QuestionResult) -> dict[str, Any]:
         "percent": percent(question.points, question.max_points),
         "checks": f"{states.count('passed')} of {len(states)} check{'' if len(states) == 1 else 's'}",
         "note": note,
-        "tests": [Markup(test_html(test, earned(test))) for test in tests],
+        "tests": [Markup(test_html(test, earned(test), question.name)) for test in tests],
     }
-
-
-def is_unsafe(report: Report) -> bool:
-    """Whether a submission could have acted on the grader: no layer of the sandbox was in force."""
-    return not report.sandbox or any(layer.startswith("none") for layer in report.sandbox)
-
-
-def percent(part: float, whole: float) -> float:
-    """`part` of `whole` in percent, between 0 and 100, one decimal."""
-    return round(min(100.0, max(0.0, 100 * part / whole)), 1) if whole > 0 else 0.0
-
-
-def points(value: float) -> str:
-    """Points as people write them: 4, 3.5, 0.67."""
-    return f"{round(value, 2):g}"
-
-
-@cache
-def templates() -> Environment:
-    """The templates of the pages, escaping everything that is not explicitly HTML."""
-    environment = Environment(
-        loader=PackageLoader("autograder.publishing"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(points=points, prose=prose, safe_text=safe_text)
-    return environment

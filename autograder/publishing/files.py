@@ -19,13 +19,13 @@ _RESERVED = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lp
 
 
 def is_safe_name(name: str) -> bool:
-    """Whether `name` can be a file's or folder's name anywhere, without leading elsewhere or looking like another.
+    """Whether `name` can be a file's name on any system, without leading elsewhere or looking like another.
 
-    Letters and digits of any script, and `. _ - @ +` and single spaces inside; at most 100 bytes; in Unicode's
-    composed form (NFC), for two spellings of one name would be two folders here and one there.
+    Letters and digits of any script, and `. _ - @ +` and single spaces inside; at most 100 bytes; in
+    Unicode's composed form (NFC), for two spellings of one name would be two folders here and one there.
     """
     return (
-        re.fullmatch(r"[^\W_](?:[\w.@+-]| (?! ))*", name) is not None
+        re.fullmatch(r"[\w@+](?:[\w.@+-]| (?! ))*", name) is not None
         and not name.endswith((".", " "))
         and len(name.encode()) <= 100
         and unicodedata.normalize("NFC", name) == name
@@ -61,7 +61,7 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 def _cannot_write(path: Path, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"Cannot write {path}: the disk is full. Nothing half-written was left; free some space and run again."
+        return f"Cannot write {path}: the disk is full. Free some space and run again; nothing half-written is left."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"Cannot write {path}: no permission. Choose a folder that you may write to."
     return f"Cannot write {path}: {(error.strerror or 'the system refused').lower()}. Choose another place."

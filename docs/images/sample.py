@@ -1,7 +1,7 @@
 """The sample class behind the pictures of the documentation: `python docs/images/sample.py FOLDER`.
 
-The mistakes are real: naive layers with the errors that students make, judged by the assertions of a suite, so that
-the findings, the numbers and the heat maps on the pages are what grading would have written.
+The mistakes are real: naive layers with the errors that students make, judged by the assertions of a suite,
+so that the findings, the numbers and the heat maps on the pages are what grading would have written.
 """
 
 from __future__ import annotations
@@ -55,7 +55,11 @@ TESTS: dict[str, list[tuple[str, str, float]]] = {
         ("test_overlap", "Windows that overlap add up their gradients.", 1),
     ],
     "batchnorm_forward": [
-        ("test_normalised", "In training, each feature has mean 0 and variance 1 before `gamma` and `beta`.", 1),
+        (
+            "test_normalised",
+            "In training, each feature has mean 0 and variance 1 before `gamma` and `beta`.",
+            1,
+        ),
         ("test_running", "The running averages follow the batch statistics with the momentum given.", 1),
         ("test_at_test_time", "At test time the running averages are used.", 1),
     ],
@@ -64,7 +68,9 @@ TESTS: dict[str, list[tuple[str, str, float]]] = {
         ("test_learns", "The network overfits fifty images.", 2),
     ],
 }
-LAST_WINDOW = "dx is assigned with `=` where windows overlap: only the last window's share is left. Add it with `+=`."
+LAST_WINDOW = (
+    "dx is assigned with `=` where windows overlap: only the last window's share is left. Add it with `+=`."
+)
 NO_POSITIONS = "db is summed over the batch but not over the output's positions."
 
 
@@ -129,7 +135,9 @@ def _test(question: str, number: int, outcome: Any = "passed", **what: Any) -> T
     return TestResult(name=name, says=says, outcome=outcome, weight=weight, seconds=0.04, **what)
 
 
-def _submission(student: str, failing: dict[tuple[str, int], dict[str, Any]], **more: Any) -> SubmissionResult:
+def _submission(
+    student: str, failing: dict[tuple[str, int], dict[str, Any]], **more: Any
+) -> SubmissionResult:
     questions = []
     for question in ASSIGNMENT.questions:
         tests = [
@@ -166,8 +174,8 @@ def sample_report() -> Report:
         "outcome": "error",
         "finding": Finding(
             headline="Your code raised KeyError: 'running_mean'",
-            call="batchnorm_forward(x = float64 array (6, 5), gamma = float64 array (5,), beta = float64 array (5,), "
-            "bn_param = {'mode': 'train', 'momentum': 0.9})",
+            call="batchnorm_forward(x = float64 array (6, 5), gamma = float64 array (5,), "
+            "beta = float64 array (5,), bn_param = {'mode': 'train', 'momentum': 0.9})",
             where="cell 31, line 14: running_mean = bn_param['running_mean']",
             hint="On the first call the running averages are not there yet: start them at zero.",
         ),
@@ -179,7 +187,11 @@ def sample_report() -> Report:
         "Cell 22 raised NameError: name 'plt' is not defined. Everything after it was still loaded.",
     ]
     submissions = [
-        _submission("noether", {("conv_backward", 1): overlap, ("batchnorm_forward", 1): raised, **both}, repairs=mended)
+        _submission(
+            "noether",
+            {("conv_backward", 1): overlap, ("batchnorm_forward", 1): raised, **both},
+            repairs=mended,
+        )
     ]
     others: list[dict[tuple[str, int], dict[str, Any]]] = [
         {},
@@ -192,27 +204,34 @@ def sample_report() -> Report:
         {("three_layer_convnet", 1): memory},
         {},
         {("conv_backward", 1): overlap, **both},
-        {(name, number): unwritten for name in TESTS for number in range(len(TESTS[name]))},
+        {
+            (name, number): {"outcome": "error", "message": f"{name} is not written yet."}
+            for name in TESTS
+            for number in range(len(TESTS[name]))
+        },
         {("max_pool_backward", 1): {"outcome": "failed", "message": "dx is wrong in 9 of 60 elements."}},
         {("batchnorm_forward", 1): raised},
         {},
         {("conv_backward", 1): overlap, ("max_pool_backward", 1): {"outcome": "failed"}, **both},
-        {("three_layer_convnet", 0): {"outcome": "not_gradable", "message": "The data set digits is missing."}},
+        {
+            ("three_layer_convnet", 0): {
+                "outcome": "not_gradable",
+                "message": "The data set digits is missing.",
+            }
+        },
         {("conv_backward", 2): bias, ("batchnorm_forward", 1): raised},
         {},
     ]
     names = "abel banach cantor dirac euler fermat gauss hopper ito jacobi kovalevskaya lovelace markov"
     names += " newton onsager poincare ramanujan shannon"
-    submissions += [
-        _submission(name, failing) for name, failing in zip(names.split(), others, strict=True)
-    ]
+    submissions += [_submission(name, failing) for name, failing in zip(names.split(), others, strict=True)]
     submissions.append(
         SubmissionResult(
             student="turing",
             score=0.0,
             max_score=ASSIGNMENT.max_points,
             status="refused",
-            reason="The file is no notebook: it ends in the middle of a cell. Save it again and hand it in once more.",
+            reason="The file is no notebook: it ends in the middle of a cell. Save it and hand it in again.",
             source="submitted/turing/09_convnets/convnets.ipynb",
         )
     )

@@ -108,13 +108,13 @@ def test_descent_finds_a_line(student):
 @pytest.mark.question("train_test_split")
 def test_split_keeps_pairs_together(student):
     """Every example is in exactly one part, with its own target."""
-    x = np.arange(20.0).reshape(10, 2)
-    parts = student.train_test_split(x, x[:, 0] * 10, 0.3, 0)
+    x = np.arange(14.0).reshape(7, 2)
+    parts = assert_unchanged(student.train_test_split, x, x[:, 0] * 10, 0.4, 0)
     if not isinstance(parts, (list, tuple)) or len(parts) != 4:
         fail("train_test_split should return four arrays: x_train, x_test, y_train, y_test.")
     x_train, x_test, y_train, y_test = parts
-    assert_close(np.asarray(x_test).shape, (3, 2), what="the shape of x_test", hint="0.3 of 10 examples.")
-    assert_close(np.asarray(x_train).shape, (7, 2), what="the shape of x_train")
+    assert_close(np.asarray(x_test).shape, (3, 2), what="the shape of x_test", hint="0.4 of 7 is 2.8.")
+    assert_close(np.asarray(x_train).shape, (4, 2), what="the shape of x_train")
     assert_close(
         y_train, x_train[:, 0] * 10, what="y_train", hint="Shuffle x and y with the same permutation."
     )
@@ -135,20 +135,19 @@ def test_split_follows_the_seed(student):
 
 @pytest.mark.question("standardize")
 def test_standardize_by_hand(student):
-    """Three examples with one feature, worked by hand."""
-    # mean 4, deviations -3, 0, 3, variance 18 / 3 = 6
-    x_train, x_test = np.array([[1.0], [4.0], [7.0]]), np.array([[10.0]])
+    """Three examples with two features, the second of them constant, worked by hand."""
+    # First feature: mean 4, deviations -3, 0, 3, variance 18 / 3 = 6.  Second: mean 5, deviation 0, taken
+    # as 1.
+    x_train, x_test = np.array([[1.0, 5.0], [4.0, 5.0], [7.0, 5.0]]), np.array([[10.0, 8.0]])
     train_std, test_std, mean, std = student.standardize(x_train, x_test)
-    assert_close(mean, np.array([4.0]), what="mean")
+    root = np.sqrt(6.0)
+    assert_close(mean, np.array([4.0, 5.0]), what="mean", hint="One mean for each feature (axis 0).")
     assert_close(
-        std, np.array([np.sqrt(6.0)]), what="std", hint="Divide by N, not by N - 1; then take the root."
+        std, np.array([root, 1.0]), what="std", hint="Divide by N; where the deviation is 0, take 1."
     )
-    assert_close(train_std, np.array([[-3.0], [0.0], [3.0]]) / np.sqrt(6.0), what="x_train_std")
+    assert_close(train_std, np.array([[-3 / root, 0.0], [0.0, 0.0], [3 / root, 0.0]]), what="x_train_std")
     assert_close(
-        test_std,
-        np.array([[6.0]]) / np.sqrt(6.0),
-        what="x_test_std",
-        hint="With the training part's mean and std.",
+        test_std, np.array([[6 / root, 3.0]]), what="x_test_std", hint="Use the training part's mean and std."
     )
 
 

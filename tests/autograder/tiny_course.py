@@ -147,7 +147,7 @@ def test_softmax_large_scores(student, reference):
     assert_stable(student.softmax(scores), reference.softmax(scores), what="probabilities")
 '''
 
-MISTAKES = '''\
+MISTAKES = """\
 import numpy as np
 from autograder.checking import mistake
 
@@ -167,9 +167,9 @@ def not_shifted(scores):
 def wrong_axis(scores):
     exponentials = np.exp(scores - scores.max())
     return exponentials / exponentials.sum(axis=0, keepdims=True)
-'''
+"""
 
-VARIANT = '''\
+VARIANT = """\
 import numpy as np
 
 
@@ -180,7 +180,7 @@ def relu_forward(x):
 def softmax(scores):
     log_sum = np.logaddexp.reduce(scores, axis=1, keepdims=True)
     return np.exp(scores - log_sum)
-'''
+"""
 
 FILES = {
     "course.yml": COURSE,

@@ -29,6 +29,5 @@ def train(x, y, learning_rate, epochs):
 
 def standardize(x_train, x_test):
     mean, std = x_train.mean(0), x_train.std(0)
-    scale = std + 1e-10
     std[std == 0] = 1
-    return (x_train - mean) / scale, (x_test - mean) / scale, mean, std
+    return (x_train - mean) / (std + 1e-10), (x_test - mean) / (std + 1e-10), mean, std

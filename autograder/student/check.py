@@ -1,0 +1,130 @@
+"""`check("question")`: the public tests, on the student's own functions, in the notebook itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from autograder.checking.failure import fail
+from autograder.checking.namespace import Namespace, parameter_names
+from autograder.checking.proxy import Student, local_student
+from autograder.checking.rendering import panel_html, panel_text
+from autograder.checking.runner import Suite, SuiteError, run_suite
+from autograder.course.results import TestResult
+
+PUBLIC_SUITE = "test_public.py"
+SEED = 1
+
+
+class CheckError(Exception):
+    """A check could not be run, or (while nbgrader validates a notebook) did not pass; one plain sentence."""
+
+    def _render_traceback_(self) -> list[str]:
+        # IPython shows this in place of a traceback: the sentence is all there is to know.
+        return [str(self)]
+
+
+class NotebookContext:
+    """Tests the functions of a notebook in its own process; there is no reference."""
+
+    seed = SEED
+
+    def __init__(self, namespace: dict[str, Any]) -> None:
+        self._namespace = namespace
+
+    @contextmanager
+    def student(self, seed: int, given: Sequence[str]) -> Iterator[Student]:
+        """The notebook's functions; `given` needs a reference and is left out."""
+        with local_student(
+            self._namespace, _is_notebook_file, seed=seed, parameter_names=parameter_names(self._namespace)
+        ) as student:
+            yield student
+
+    def reference(self) -> Namespace:
+        """Fails: the solution is not in the student's hands."""
+        return fail("This public test asks for the reference solution, which only hidden tests have.")
+
+
+def _is_notebook_file(filename: str) -> bool:
+    return filename.startswith(("<ipython-input", "<cell ")) or f"{os.sep}ipykernel_" in filename
+
+
+def check_namespace(question: str, namespace: dict[str, Any], suite_file: Path) -> list[TestResult]:
+    """The results of the public tests of `question` on the functions in `namespace`.
+
+    Raises `CheckError` where the suite is missing or has no test for the question.
+    """
+
+    def run(suite: Suite) -> list[TestResult]:
+        tests = [test for test in suite.tests if test.question == question]
+        if not tests:
+            known = sorted({test.question for test in suite.tests})
+            close = get_close_matches(question, known, 1)
+            hint = f'Did you mean check("{close[0]}")?' if close else f"There are: {', '.join(known)}."
+            raise CheckError(f"{suite_file.name} has no check called {question!r}. {hint}")
+        return [run.result for run in suite.run(NotebookContext(namespace), tests)]
+
+    try:
+        return run_suite([suite_file], run)
+    except SuiteError as error:
+        raise CheckError(f"The public tests cannot be used: {error}") from None
+
+
+def public_suite(namespace: dict[str, Any]) -> Path:
+    """The public suite beside the notebook. Raises `CheckError` with what to do where it is not there."""
+    folders = [Path.cwd()]
+    notebook = namespace.get("__vsc_ipynb_file__")  # VS Code may start a kernel in another folder
+    if isinstance(notebook, str):
+        folders.insert(0, Path(notebook).parent)
+    for folder in folders:
+        if (folder / PUBLIC_SUITE).is_file():
+            return folder / PUBLIC_SUITE
+    raise CheckError(
+        f"{PUBLIC_SUITE} is not in {folders[0]}. Put the file that came with the notebook beside it"
+        + (" (in Colab: the folder icon on the left, then upload)." if "google.colab" in sys.modules else ".")
+    )
+
+
+class _Panel:
+    """The result as a notebook shows it: HTML where there is a page, text where there is a terminal."""
+
+    def __init__(self, html: str, text: str) -> None:
+        self._html, self._text = html, text
+
+    def _repr_html_(self) -> str:
+        return self._html
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def check(question: str) -> None:
+    """Run the public tests of `question` on your functions and show what they found.
+
+    The hidden tests that decide the grade ask more: other shapes, other values, corner cases.
+    """
+    try:
+        shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+        namespace: dict[str, Any] = shell.user_ns if shell is not None else sys._getframe(1).f_globals
+        start = time.perf_counter()
+        results = check_namespace(question, namespace, public_suite(namespace))
+    except CheckError as error:
+        raise error from None
+    seconds = time.perf_counter() - start
+    text = panel_text(question, results, seconds)
+    if shell is None:
+        print(text)
+    else:
+        from IPython.display import display
+
+        display(_Panel(panel_html(question, results, seconds), text))
+    passed = all(result.outcome == "passed" for result in results)
+    if not passed and "NBGRADER_EXECUTION" in os.environ:
+        # nbgrader takes a cell without an error for a success; its Validate button must not praise an empty notebook.
+        raise CheckError(f"{question}: not all checks pass.")
