@@ -115,7 +115,7 @@ test_html.__test__ = False  # type: ignore[attr-defined]
 
 
 def panel_html(question: str, results: Sequence[TestResult], seconds: float) -> str:
-    """The panel of `check(question)`: what passed, and what is wrong with the rest; the first failure is open."""
+    """The panel of `check(question)`: what passed and what did not; the first failure is open."""
     return _fragment("panel", _panel(question, results, seconds))
 
 

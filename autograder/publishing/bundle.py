@@ -63,7 +63,7 @@ def _release_files(assignment: Assignment, expected: set[str]) -> dict[str, byte
                 f" and {len(strangers) - 5} more" if len(strangers) > 5 else ""
             )
             raise PublishingError(
-                f"{folder} holds files that are no part of the release: {shown}. Remove them, or students get them."
+                f"{folder} holds files that are no part of a release: {shown}. Remove them."
             )
         missing = sorted(expected - found.keys())
         if missing:

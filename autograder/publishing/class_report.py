@@ -119,7 +119,8 @@ def histogram_svg(scores: Sequence[float], full: float) -> Markup:
             parts.append(
                 Markup(
                     '<rect class="count-{}" x="{:g}" y="{:g}" width="{:g}" height="{:g}" rx="2" '
-                    'fill="var(--link)" fill-opacity=".75"/><text x="{:g}" y="{:g}" text-anchor="middle">{}</text>'
+                    'fill="var(--link)" fill-opacity=".75"/>'
+                    '<text x="{:g}" y="{:g}" text-anchor="middle">{}</text>'
                 ).format(
                     count,
                     x + 2,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from autograder.checking.safetext import one_line
+from autograder.checking.safetext import safe_text
 from autograder.course import Assignment
 from autograder.course.results import Report, SubmissionResult
 from autograder.notebook.students import canvas_owner, moodle_owner
@@ -17,6 +17,8 @@ from autograder.publishing.files import write_atomic
 from autograder.publishing.numbers import points
 
 Style = Literal["generic", "canvas", "moodle"]
+# Also in full width, which spreadsheets take for the same.
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 Row = Sequence[str | float | None]
 
 
@@ -122,9 +124,6 @@ def _cell(value: str | float | None) -> str:
         return ""
     if isinstance(value, int | float):
         return points(value)
-    text = value if value == "    Points Possible" else one_line(value, 300)
-    return (
-        f"'{text}"
-        if text != "-" and text.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠"))
-        else text
-    )
+    text = " ".join(safe_text(value, 300).split("\n"))
+    formula = text.startswith("\t") or text.lstrip().startswith(_FORMULA)
+    return f"'{text}" if formula and text != "-" else text

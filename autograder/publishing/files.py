@@ -61,7 +61,7 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 def _cannot_write(path: Path, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"Cannot write {path}: the disk is full. Free some space and run again; nothing half-written is left."
+        return f"Cannot write {path}: the disk is full. Free some space and run again; no half file is left."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"Cannot write {path}: no permission. Choose a folder that you may write to."
     return f"Cannot write {path}: {(error.strerror or 'the system refused').lower()}. Choose another place."

@@ -1,0 +1,165 @@
+"""`autograder grade`: collect submissions, grade them in parallel, keep a journal, write the gradebook and the report."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from autograder.course import Assignment, Course
+from autograder.course.results import Report, SubmissionResult
+from autograder.grading.grader import Graded, Options
+from autograder.grading.identity import course_key, state_folder, submission_seed, suite_version
+from autograder.grading.jobs import Pool, Task, one_process, refused
+from autograder.grading.journal import Journal
+from autograder.notebook.entries import UnreadableError
+from autograder.notebook.collect import Collected
+from autograder.notebook.intake import read_release, read_submission
+
+BATCH = 25
+"""Submissions recorded in the gradebook in one transaction."""
+
+
+class Recorder(Protocol):
+    """Keeps results: the gradebook, or nothing."""
+
+    def record(self, assignment: Assignment, graded: Sequence[Graded]) -> None:
+        """Keep a batch."""
+        ...
+
+
+@dataclass
+class RunOptions:
+    """How to run."""
+
+    jobs: int = 1
+    resume: bool = False
+    grader: Options = field(default_factory=Options)
+
+
+class ReportError(Exception):
+    """The report cannot be written; the text says where and why."""
+
+
+def grade_submissions(
+    course: Course,
+    assignment: Assignment,
+    collected: Collected,
+    options: RunOptions,
+    recorder: Recorder | None = None,
+    progress: Callable[[int, int, SubmissionResult | None], None] | None = None,
+) -> Report:
+    """Grade everything in `collected`.
+
+    Finished submissions are journalled at once and recorded in batches; on an interruption (KeyboardInterrupt passes
+    through) the journal stays, and `resume` takes from it whatever has not changed.
+
+    Raises whatever `with_grader` raises, and the recorder's own error.
+    """
+    version = suite_version(assignment)
+    key = course_key(course)
+    journal = Journal(state_folder(course) / "runs" / f"{assignment.slug}.jsonl", version)
+    tasks = [
+        Task(found, submission_seed(key, assignment.slug, found.student)) for found in collected.submissions
+    ]
+    done = _still_valid(assignment, tasks, journal.read()) if options.resume else []
+    known = {graded.result.student for graded in done}
+    left = [task for task in tasks if task.found.student not in known]
+    turned_away = [
+        refused(assignment, entry.student, entry.reason, entry.label) for entry in collected.refused
+    ]
+    journal.start(fresh=not options.resume)
+    batch: list[Graded] = []
+    results: list[SubmissionResult] = []
+
+    def keep(graded: Graded) -> None:
+        results.append(graded.result)
+        batch.append(graded)
+        if progress:
+            progress(len(results), len(tasks) + len(turned_away), graded.result)
+        if len(batch) >= BATCH:
+            flush()
+
+    def flush() -> None:
+        if recorder and batch:
+            recorder.record(assignment, list(batch))
+        batch.clear()
+
+    def run(sandbox: list[str], grade: Callable[[Sequence[Task]], Iterable[Graded]]) -> list[str]:
+        if progress:
+            progress(0, len(tasks) + len(turned_away), None)
+        for graded in done:
+            keep(graded)
+        for graded in turned_away:
+            keep(graded)
+        for graded in grade(left):
+            journal.append(graded.result)
+            keep(graded)
+        return sandbox
+
+    try:
+        try:
+            sandbox = _with_graders(assignment, options, len(left), run)
+        finally:
+            flush()
+    except BaseException:
+        journal.close(finished=False)
+        raise
+    journal.close(finished=True)
+    results.sort(key=lambda result: result.student)
+    return Report(assignment=assignment.slug, suite_version=version, sandbox=sandbox, submissions=results)
+
+
+def _with_graders(assignment: Assignment, options: RunOptions, tasks: int, run: Callable[..., Any]) -> list[str]:
+    jobs = max(1, min(options.jobs, tasks))
+    if jobs == 1:
+        return list(one_process(assignment, options.grader, run))
+    with Pool(assignment, options.grader, jobs) as pool:
+        return list(run(pool.sandbox, pool.grade))
+
+
+def _still_valid(
+    assignment: Assignment, tasks: Sequence[Task], journalled: dict[str, SubmissionResult]
+) -> list[Graded]:
+    """Journalled results of submissions that have not changed since, with their notebooks read again."""
+    release = read_release(assignment.release_notebook)
+    valid = []
+    for task in tasks:
+        result = journalled.get(task.found.student)
+        if result is None or result.status != "graded" or result.seed != task.seed:
+            continue
+        try:
+            raw = task.found.read(assignment.limits.notebook_mb << 20)
+            intake = read_submission(raw, release, assignment.limits)
+        except (UnreadableError, ValueError):
+            continue
+        if intake.sha256 == result.sha256:
+            valid.append(Graded(result, intake))
+    return valid
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Write the report as JSON: complete, or not at all. Raises `ReportError`."""
+    try:
+        write_atomically(path, report.model_dump_json(indent=1) + "\n")
+    except OSError as error:
+        raise ReportError(f"Cannot write {path}: {error.strerror}. Nothing was written; choose another place.") from error
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write to a temporary file beside `path` and rename it. Raises OSError."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
