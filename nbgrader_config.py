@@ -45,6 +45,10 @@ c.GenerateAssignment.preprocessors = [
     "nbgrader.preprocessors.SaveCells",
 ]
 
+# A submission is read as `autograder grade` reads it: nbgrader's own steps drop what intake mends.
+c.Autograde.exporter_class = "autograder.grading.nbgrader_preprocessor.SubmissionExporter"
+c.Autograde.sanitize_preprocessors = ["nbgrader.preprocessors.CheckCellMetadata"]
+
 # The hidden suite in the sandbox instead of the submission's own cells in a kernel.
 c.Autograde.autograde_preprocessors = [
     "autograder.grading.nbgrader_preprocessor.SandboxedGrader",

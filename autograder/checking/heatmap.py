@@ -77,7 +77,7 @@ def _draw(
     axes: tuple[str, str],
 ) -> Markup:
     row_name, column_name = (one_line(name, 34) for name in axes)
-    cell = max(7, min(26, _GRID // max(rows, columns)))
+    cell = max(7, min(22, _GRID // max(rows, columns)))
     row_label = one_line(row_name, max(6, (cell * rows + 40) // 6))
     left, top, wide, high = 42, 36, cell * columns, cell * rows
     # The legend below needs its room even under a narrow grid.

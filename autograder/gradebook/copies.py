@@ -24,10 +24,10 @@ _SAFE_ID = re.compile(r"(?!\.+$)[A-Za-z0-9._@+-]{1,100}")
 def grade_cells_from(notebook: Any, result: SubmissionResult) -> None:
     """Give each grade cell of a notebook outputs that say the score, to a reader and to nbgrader.
 
-    nbgrader reads a score from a cell's outputs: an error or anything on stderr is 0, the first `execute_result`
-    is the number of points, and a cell without either gets them all. So every grade cell gets exactly two
-    outputs: a summary on stdout, which counts for nothing, and a result with the points. A cell whose question
-    has no result gets 0 points.
+    nbgrader reads a score from a cell's outputs: an error or anything on stderr is 0, the first
+    `execute_result` is the number of points, and a cell without either gets them all. So each grade cell gets
+    exactly two outputs: a summary on stdout, which counts for nothing, and a result with the points. A cell
+    whose question has no result gets 0 points.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def write_graded_copy(
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all; a file that is there already is replaced even if it is read-only."""
+    """Write a file as a whole or not at all; one that is there already is replaced, even a read-only one."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:

@@ -90,7 +90,7 @@ class Gradebook:
         timestamps: Mapping[str, datetime] | None = None,
         unanswered: Mapping[str, Collection[str]] | None = None,
     ) -> None:
-        """Write the grades of submissions, all or none of them. Refused submissions are left out.
+        """Write the grades of submissions, all of them or none. Refused submissions are left out.
 
         Manual scores, extra credit and manual comments stay. As in nbgrader, a grade that has a manual score is
         marked for another look.
@@ -198,8 +198,8 @@ class _Writer:
                 score = points.get(name, 0.0)
                 if not 0.0 <= score <= maximum:
                     raise GradebookError(
-                        f"{result.student} has {score:g} points for {name}, of {maximum:g}. Grade again: the points in "
-                        "course.yml have changed since."
+                        f"{result.student} has {score:g} points for {name}, of {maximum:g}. Grade again: the "
+                        "points in course.yml have changed since."
                     )
                 grade, manual = found.get((notebook, cell), (None, None))
                 if grade is None:

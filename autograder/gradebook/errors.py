@@ -10,12 +10,12 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 
 class GradebookError(Exception):
-    """The gradebook could not be read or written, and is as it was; the message is one or two plain sentences."""
+    """The gradebook could not be used, and is as it was; the message is one or two plain sentences."""
 
 
 # What SQLite says, and what that means to whoever runs a grading.
 _SQLITE = {
-    "is locked": "it is in use by another program. Close that program, or try again in a moment",
+    "is locked": "it is in use by another program. Close that one, or try again in a moment",
     "database or disk is full": "the disk is full. Make room and run the command again",
     "disk i/o error": "the disk cannot be read or written. Check whether it is full or failing",
     "readonly database": "it may not be written. Check the permissions of the file and of its folder",

@@ -74,7 +74,7 @@ def register_release(
 
 
 def check_points(assignment: Assignment, release: Release) -> None:
-    """The release's grade cells must be course.yml's questions with their points; `GradebookError` otherwise."""
+    """Whether the release's grade cells are course.yml's questions; `GradebookError` if not."""
     expected = {f"test_{question.name}": question.points for question in assignment.questions}
     if expected.keys() != release.points.keys() or not all(
         math.isclose(points, release.points[name]) for name, points in expected.items()
@@ -174,8 +174,8 @@ class _Sync:
             )
             if self._session.scalar(manual.limit(1)) or self._session.scalar(written.limit(1)):
                 raise GradebookError(
-                    f"{cell.name} is no longer in the release, but the gradebook holds manual grades or comments "
-                    "for it. Bring it back, or remove those first."
+                    f"{cell.name} is no longer in the release, but the gradebook holds manual grades or "
+                    "comments for it. Bring it back, or remove those first."
                 )
             self._session.execute(delete(grade).where(grade.cell_id == cell.id))
             self._session.execute(delete(comment).where(comment.cell_id == cell.id))

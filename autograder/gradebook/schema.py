@@ -20,8 +20,8 @@ def open_engine(url: str) -> Engine:
         return create_engine(url)
     engine = create_engine(url, connect_args={"timeout": _LOCK_SECONDS})
 
-    # Python's sqlite3 begins a transaction at the first write only, which would let two graders read the same
-    # state and then fail each other, and would leave a schema half made. So it begins none, and SQLAlchemy does.
+    # Python's sqlite3 begins a transaction at the first write only. Two graders could read the same state and
+    # then fail each other, and a schema could be left half made. So it begins none, and SQLAlchemy does.
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, record: Any) -> None:  # noqa: ARG001 - SQLAlchemy's signature
         connection.isolation_level = None
@@ -70,7 +70,8 @@ def prepare_schema(connection: Connection, where: str) -> None:
         _stamp(connection, head, table="alembic_version" not in tables)
         return
     raise GradebookError(
-        f"The gradebook {where} is of another version of nbgrader. Make a copy of it, then run `nbgrader db upgrade`."
+        f"The gradebook {where} is of another version of nbgrader. Make a copy of it, then run "
+        "`nbgrader db upgrade`."
     )
 
 

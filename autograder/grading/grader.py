@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from autograder.course.results import QuestionResult, SubmissionResult, question
 from autograder.datasets import data_root
 from autograder.grading.identity import suite_files
 from autograder.grading.session import LoadedSubmission, SandboxContext
+from autograder.notebook.cells import Cell
 from autograder.notebook.intake import Intake, IntakeError, read_release, read_submission
 from autograder.notebook.percent import read_source
 from autograder.sandbox.host import Profile, Zygote, available_profile
@@ -50,9 +51,10 @@ class Grader:
         self.assignment, self.suite, self._options = assignment, suite, options
         self._zygote = zygote
         self.release = read_release(assignment.release_notebook)
-        cells = read_source(assignment.source)
-        self._reference = load_cells(cells)
-        self._diagnostician = Diagnostician(cells, read_mistakes(assignment.mistakes))
+        self.solution = read_source(assignment.source)
+        self.mistakes = read_mistakes(assignment.mistakes)
+        self._reference = load_cells(self.solution)
+        self._diagnostician = Diagnostician(self.solution, self.mistakes)
         self.sandbox = [UNSAFE] if options.unsafe_no_sandbox else zygote.profile.layers
         _require_every_question(assignment, suite)
 
@@ -69,17 +71,23 @@ class Grader:
             result.seconds = round(time.perf_counter() - start, 4)
             return Graded(result, None)
         result.sha256, result.repairs = intake.sha256, list(intake.repairs)
-        self._revive()
-        with LoadedSubmission(self._zygote, intake.runnable, self.assignment.limits) as submission:
-            context = SandboxContext(submission, self._reference, self.assignment.limits, seed)
-            runs = self.suite.run(context, before_each=self._clock(start))
-            result.repairs += submission.notes
-        if self._options.diagnose:
-            self._diagnostician.diagnose(self.suite, runs, seed)
-        result.questions = self._by_question(runs)
+        result.questions, notes = self.grade_cells(intake.runnable, seed)
+        result.repairs += notes
         result.score = round(sum(question.points for question in result.questions), 2)
         result.seconds = round(time.perf_counter() - start, 4)
         return Graded(result, intake)
+
+    def grade_cells(self, cells: Sequence[Cell], seed: int) -> tuple[list[QuestionResult], list[str]]:
+        """Grade code cells in the sandbox: the questions, and a sentence for each cell that raised or was left out."""
+        clock = self._clock(time.perf_counter())
+        self._revive()
+        with LoadedSubmission(self._zygote, cells, self.assignment.limits) as submission:
+            context = SandboxContext(submission, self._reference, self.assignment.limits, seed)
+            runs = self.suite.run(context, before_each=clock)
+            notes = submission.notes
+        if self._options.diagnose:
+            self._diagnostician.diagnose(self.suite, runs, seed)
+        return self._by_question(runs), notes
 
     def _clock(self, start: float) -> Callable[[SuiteTest], str | None]:
         seconds = self.assignment.limits.submission_seconds

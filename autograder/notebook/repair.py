@@ -150,12 +150,8 @@ def _lost_metadata(
             )
             yield f"The grade id {_shown(given)} of {name} is not one of the assignment's: {meant}."
     if lost:
-        cells = (
-            "1 cell, which was recognised by its"
-            if lost == 1
-            else f"{lost} cells, which were recognised by their"
-        )
-        yield f"nbgrader's metadata was missing in {cells} text."
+        cells = "1 cell; it was" if lost == 1 else f"{lost} cells; they were"
+        yield f"nbgrader's metadata was missing in {cells} recognised by the text."
 
 
 def _missing(cell: Cell, everything: set[str]) -> str:
@@ -198,7 +194,7 @@ class PlacedCell:
 def place_cells(
     submitted: Sequence[RawCell], matched: Sequence[int | None], release: Sequence[Mapping[str, Any]]
 ) -> list[PlacedCell]:
-    """The submission in the release's frame: its metadata and locked cells, the student's answers and own cells.
+    """The submission in the release's frame: its metadata and locked cells, the student's answers.
 
     As nbgrader does: locked cells get their original text, of a cell that is there twice the last one keeps
     its grade id, and a deleted cell comes back behind its predecessor.

@@ -81,7 +81,7 @@ def name_from_stem(stem: str, names: Iterable[str]) -> str:
 def safe_id(original: str) -> str:
     """A student id that is safe as a folder's name: letters, digits and ``._@+-``, at most 100 characters.
 
-    Accents are dropped and spaces become underscores. Where more is lost (another script, a long name), a short
+    Accents are dropped and spaces become underscores. Where more is lost (another script, a long name), a
     digest of the original is appended: the id tells students apart and is the same in every run.
     """
     decomposed = unicodedata.normalize("NFKD", original)

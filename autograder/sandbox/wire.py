@@ -165,7 +165,7 @@ class Encoder:
 
     def _append(self, raw: np.ndarray[Any, Any]) -> None:
         if raw.nbytes:
-            self.buffers.append(memoryview(raw))
+            self.buffers.append(raw.data)
         padding = -raw.nbytes % ALIGNMENT
         if padding:
             self.buffers.append(bytes(padding))

@@ -176,7 +176,7 @@ def serve_submission(
 
 def _ended() -> list[list[int]]:
     """(pid, wait status) of tests that ended."""
-    ended = []
+    ended: list[list[int]] = []
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)

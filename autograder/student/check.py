@@ -76,6 +76,14 @@ def check_namespace(question: str, namespace: dict[str, Any], suite_file: Path) 
         raise CheckError(f"The public tests cannot be used: {error}") from None
 
 
+def public_questions(suite_file: Path) -> list[str]:
+    """The questions that the public suite has tests for, in its order."""
+    try:
+        return run_suite([suite_file], lambda suite: list(dict.fromkeys(test.question for test in suite.tests)))
+    except SuiteError as error:
+        raise CheckError(f"The public tests cannot be used: {error}") from None
+
+
 def public_suite(namespace: dict[str, Any]) -> Path:
     """The public suite beside the notebook. Raises `CheckError` with what to do where it is not there."""
     folders = [Path.cwd()]

@@ -107,7 +107,7 @@ def _finding(check: Callable[[], Any], call: str) -> Finding:
 def overlap_finding() -> Finding:
     """What a gradient check says about `dx_of_the_last_window`."""
     rng = np.random.default_rng(9)
-    x, w = rng.normal(size=(2, 3, 9, 11)), rng.normal(size=(4, 3, 3, 3))
+    x, w = rng.normal(size=(1, 1, 7, 5)), rng.normal(size=(4, 1, 3, 3))
     dout = rng.normal(size=conv_forward(x, w, 2).shape)
     return _finding(
         lambda: assert_gradients(
@@ -187,11 +187,7 @@ def sample_report() -> Report:
         "Cell 22 raised NameError: name 'plt' is not defined. Everything after it was still loaded.",
     ]
     submissions = [
-        _submission(
-            "noether",
-            {("conv_backward", 1): overlap, ("batchnorm_forward", 1): raised, **both},
-            repairs=mended,
-        )
+        _submission("noether", {("conv_backward", 1): overlap, ("batchnorm_forward", 1): raised, **both})
     ]
     others: list[dict[tuple[str, int], dict[str, Any]]] = [
         {},
@@ -224,7 +220,10 @@ def sample_report() -> Report:
     ]
     names = "abel banach cantor dirac euler fermat gauss hopper ito jacobi kovalevskaya lovelace markov"
     names += " newton onsager poincare ramanujan shannon"
-    submissions += [_submission(name, failing) for name, failing in zip(names.split(), others, strict=True)]
+    submissions += [
+        _submission(name, failing, repairs=mended if name == "gauss" else [])
+        for name, failing in zip(names.split(), others, strict=True)
+    ]
     submissions.append(
         SubmissionResult(
             student="turing",

@@ -3,15 +3,15 @@
 #
 # A fully connected layer treats an image as a bag of numbers: shuffle the pixels of every image in the same
 # way and it learns just as well. It has to learn what a stroke looks like separately for each place where a
-# stroke can be, and it pays for that in parameters: on a $32\times32$ colour image, 100 hidden units
-# need $3072\cdot100 \approx 307{,}000$ weights.
+# stroke can be, and it pays for that in parameters: on a $32\times32$ colour image, 100 hidden units need
+# $3072\cdot100 \approx 307{,}000$ weights.
 #
 # A convolutional layer uses two facts about images. *Neighbours belong together*, so a unit looks at a small
 # window only. *What is worth detecting in one place is worth detecting everywhere*, so all windows share one
 # set of weights. A hundred $5\times5$ filters on the same image need $75\cdot100 = 7{,}500$ weights.
 #
-# In this assignment you write each layer of such a network, forward and backward, in plain NumPy: convolution,
-# pooling, four kinds of normalisation, an initialisation that keeps deep networks alive, and a
+# In this assignment you write each layer of such a network, forward and backward, in plain NumPy:
+# convolution, pooling, four kinds of normalisation, an initialisation that keeps deep networks alive, and a
 # convolution that is fast. From these you build two networks and train them.
 #
 # Two conventions hold throughout:
@@ -35,13 +35,13 @@ plt.rcParams.update({"figure.dpi": 90, "font.size": 10, "axes.spines.top": False
 # %% [markdown]
 # ## What you have already
 #
-# The layers below are the ones from the earlier assignments: a fully connected ("affine") layer, ReLU, and the
-# softmax loss. You will need them for the two networks at the end.
+# The layers below are the ones from the earlier assignments: a fully connected ("affine") layer, ReLU, and
+# the softmax loss. You will need them for the two networks at the end.
 
 
 # %%
 def affine_forward(x, w, b):
-    """Fully connected layer. x: (N, ...), flattened to (N, D); w: (D, M); b: (M,). Returns out (N, M), cache."""
+    """Fully connected layer. x (N, ...), flattened to (N, D); w (D, M); b (M,). Returns out (N, M), cache."""
     return x.reshape(len(x), -1) @ w + b, (x, w)
 
 
@@ -62,7 +62,7 @@ def relu_backward(dout, cache):
 
 
 def softmax_loss(x, y):
-    """Mean cross-entropy. x: (N, classes) scores; y: (N,) labels. Returns the loss (a float) and dx (N, classes)."""
+    """Mean cross-entropy. x (N, K): scores; y (N,): labels. Returns the loss, a float, and dx (N, K)."""
     shifted = x - x.max(axis=1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     dx = np.exp(log_p)
@@ -73,10 +73,10 @@ def softmax_loss(x, y):
 # %% [markdown]
 # ## The images
 #
-# The course carries 1,797 handwritten digits of $8\times8$ pixels (the UCI *optical recognition of handwritten
-# digits* set as packaged by scikit-learn): small enough that your loops, slow as they are, can be trained.
-# If your data folder holds CIFAR-10, the cell below takes 4,000 of its colour images instead, and the runs at
-# the end of the notebook take some minutes.
+# The course carries 1,797 handwritten digits of $8\times8$ pixels (the UCI *optical recognition of
+# handwritten digits* set as packaged by scikit-learn): small enough that your loops, slow as they are, can be
+# trained. If your data folder holds CIFAR-10, the cell below takes 4,000 of its colour images instead, and
+# the runs at the end of the notebook take some minutes.
 
 # %% tags=["show"]
 from autograder.datasets import DatasetMissing
@@ -118,10 +118,10 @@ plt.show()
 # %% [markdown]
 # ## 1. Convolution
 #
-# A filter $w_f$ of shape $(C, HH, WW)$ is laid on a window of the image, multiplied with it element by element,
-# and the products are summed: one number. Moving the window by `stride` pixels at a time gives a whole
-# *feature map*, large where the image looks like the filter. With $\tilde x$ the image after padding with $p$ zeros on each
-# of the four sides, and stride $s$,
+# A filter $w_f$ of shape $(C, HH, WW)$ is laid on a window of the image, multiplied with it element by
+# element, and the products are summed: one number. Moving the window by `stride` pixels at a time gives a
+# whole *feature map*, large where the image looks like the filter. With $\tilde x$ the image after padding
+# with $p$ zeros on each of the four sides, and stride $s$,
 #
 # $$
 # \text{out}_{n,f,i,j} \;=\; b_f + \sum_{c=0}^{C-1}\sum_{k=0}^{HH-1}\sum_{l=0}^{WW-1}
@@ -134,12 +134,12 @@ plt.show()
 # W' = 1 + \left\lfloor\frac{W + 2p - WW}{s}\right\rfloor
 # $$
 #
-# The filter is *not* flipped (mathematicians call this a cross-correlation; every deep-learning library calls it
-# convolution). Rows and columns at the right and lower edge that do not fill a whole window are left out:
+# The filter is *not* flipped (mathematicians call this a cross-correlation; every deep-learning library calls
+# it convolution). Rows and columns at the right and lower edge that do not fill a whole window are left out:
 # that is what the floor brackets say.
 #
-# Write it with plain loops first. Which quantities do the loops run over? Over *output* positions; the
-# input position follows from the stride.
+# Write it with plain loops first. Which quantities do the loops run over? Over *output* positions; the input
+# position follows from the stride.
 
 
 # %% question="conv_forward"
@@ -157,8 +157,8 @@ def conv_forward(x, w, b, conv_param):
     """
     ### BEGIN SOLUTION
     stride, pad = conv_param["stride"], conv_param["pad"]
-    N, C, H, W = x.shape
-    F, C, HH, WW = w.shape
+    N, _, H, W = x.shape
+    F, _, HH, WW = w.shape
     H_out = 1 + (H + 2 * pad - HH) // stride
     W_out = 1 + (W + 2 * pad - WW) // stride
 
@@ -179,9 +179,9 @@ def conv_forward(x, w, b, conv_param):
 check("conv_forward")
 
 # %% [markdown]
-# **One number of a feature map.** On the left the padded image with one window marked; then the window, the filter, and
-# their product; on the right the feature map, in which the sum of the product is one pixel. Here the filter is one
-# that answers to vertical edges: dark on its left, bright on its right.
+# **One number of a feature map.** On the left the padded image with one window marked; then the window, the
+# filter, and their product; on the right the feature map, in which the sum of the product is one pixel. Here
+# the filter is one that answers to vertical edges: dark on its left, bright on its right.
 
 # %% tags=["show"]
 picture = (X_train[0] + mean_image).mean(axis=0)
@@ -221,9 +221,9 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# **Four filters by hand, three images.** A network learns its filters, but what it learns often resembles these. Blue is
-# positive, red negative. Note that the edge filters answer with opposite signs on the two sides of a stroke, and
-# that the blur needs no negative weights.
+# **Four filters by hand, three images.** A network learns its filters, but what it learns often resembles
+# these. Blue is positive, red negative. Note that the edge filters answer with opposite signs on the two
+# sides of a stroke, and that the blur needs no negative weights.
 
 # %% tags=["show"]
 hand_made = {
@@ -253,10 +253,11 @@ plt.show()
 # %% [markdown]
 # ### Backward
 #
-# To learn the filters we need $\partial L/\partial w$, and to learn the layers before this one $\partial L/\partial x$. Look at a
-# single output number: it is $b_f$ plus a sum of products $w\cdot\tilde x$. In such a sum the gradient of one factor is
-# the other factor, times the upstream gradient. Because every weight and most pixels take part in *many* output
-# numbers, their gradients are sums over all of these:
+# To learn the filters we need $\partial L/\partial w$, and to learn the layers before this one
+# $\partial L/\partial x$. Look at a single output number: it is $b_f$ plus a sum of products
+# $w\cdot\tilde x$. In such a sum the gradient of one factor is the other factor, times the upstream gradient.
+# Because every weight and most pixels take part in *many* output numbers, their gradients are sums over all
+# of these:
 #
 # $$
 # \frac{\partial L}{\partial b_f} = \sum_{n,i,j}\text{dout}_{n,f,i,j}
@@ -270,7 +271,8 @@ plt.show()
 # $$
 #
 # So the backward pass walks through the same windows as the forward pass, and where the forward pass *read* a
-# window, the backward pass *adds into* it. At the end the padding is cut off: nobody asks for the gradient of a zero.
+# window, the backward pass *adds into* it. At the end the padding is cut off: nobody asks for the gradient of
+# a zero.
 
 
 # %% question="conv_backward"
@@ -286,10 +288,10 @@ def conv_backward(dout, cache):
     db     (F,)
     """
     ### BEGIN SOLUTION
-    x, w, b, conv_param = cache
+    x, w, _, conv_param = cache
     stride, pad = conv_param["stride"], conv_param["pad"]
-    N, C, H, W = x.shape
-    F, C, HH, WW = w.shape
+    N, _, H, W = x.shape
+    F, _, HH, WW = w.shape
 
     padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
     dpadded = np.zeros_like(padded, dtype=dout.dtype)
@@ -311,10 +313,10 @@ def conv_backward(dout, cache):
 check("conv_backward")
 
 # %% [markdown]
-# **What the backward pass does to one image.** With an upstream gradient of 1 at a single output position, $\partial L/\partial x$ is
-# the filter itself, stamped on the window that this output has seen. With an upstream gradient of 1 everywhere and a
-# filter of ones, $\partial L/\partial x$ counts in how many windows each pixel lies: fewer at the border, and uneven when the stride
-# does not divide the size of the filter.
+# **What the backward pass does to one image.** With an upstream gradient of 1 at a single output position,
+# $\partial L/\partial x$ is the filter itself, stamped on the window that this output has seen. With an
+# upstream gradient of 1 everywhere and a filter of ones, $\partial L/\partial x$ counts in how many windows
+# each pixel lies: fewer at the border, and uneven when the stride does not divide the size of the filter.
 
 # %% tags=["show"]
 stamp = np.arange(1.0, 10.0).reshape(1, 1, 3, 3)
@@ -347,17 +349,20 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# In the last picture the eighth row and the eighth column are zero: a $3\times3$ window with stride 2 never reaches them.
+# In the last picture the eighth row and the eighth column are zero: a $3\times3$ window with stride 2 never
+# reaches them.
 #
 # ## 2. Max pooling
 #
-# A feature map says *where* a feature is, more exactly than a classifier needs to know. Max pooling keeps the strongest answer
-# of each window and forgets the rest: the map gets smaller, later layers get cheaper and see more of the image, and a
-# shift by one pixel changes little. It has no parameters and works on each channel by itself:
+# A feature map says *where* a feature is, more exactly than a classifier needs to know. Max pooling keeps the
+# strongest answer of each window and forgets the rest: the map gets smaller, later layers get cheaper and see
+# more of the image, and a shift by one pixel changes little. It has no parameters and works on each channel
+# by itself:
 #
 # $$
 # \text{out}_{n,c,i,j} = \max_{0\le k<PH,\;0\le l<PW} x_{n,\,c,\,is+k,\,js+l},
-# \qquad H' = 1 + \left\lfloor\frac{H-PH}{s}\right\rfloor,\quad W' = 1 + \left\lfloor\frac{W-PW}{s}\right\rfloor
+# \qquad H' = 1 + \left\lfloor\frac{H-PH}{s}\right\rfloor,
+# \quad W' = 1 + \left\lfloor\frac{W-PW}{s}\right\rfloor
 # $$
 #
 # The stride need not equal the size of the window. When it is smaller, windows overlap.
@@ -392,9 +397,10 @@ check("max_pool_forward")
 # %% [markdown]
 # ### Backward
 #
-# A small change of an input pixel changes the output only if that pixel is the largest of its window. So each upstream
-# gradient goes to the winner of its window, whole, and the others get nothing. A pixel that wins in several overlapping windows
-# gets the *sum*. (Where two pixels tie, the maximum has a kink and no derivative; give the gradient to either of them.)
+# A small change of an input pixel changes the output only if that pixel is the largest of its window. So each
+# upstream gradient goes to the winner of its window, whole, and the others get nothing. A pixel that wins in
+# several overlapping windows gets the *sum*. (Where two pixels tie, the maximum has a kink and no derivative;
+# give the gradient to either of them.)
 
 
 # %% question="max_pool_backward"
@@ -428,9 +434,10 @@ def max_pool_backward(dout, cache):
 check("max_pool_backward")
 
 # %% [markdown]
-# **Pooling a feature map.** From left to right: the edge map from above after ReLU; the same after $2\times2$ pooling with stride 2;
-# where an upstream gradient of 1 at every output lands, back through pool and ReLU. In the last picture the $3\times3$ windows
-# overlap (stride 1), and the strongest pixels collect the gradient of several windows.
+# **Pooling a feature map.** From left to right: the edge map from above after ReLU; the same after $2\times2$
+# pooling with stride 2; where an upstream gradient of 1 at every output lands, back through pool and ReLU. In
+# the last picture the $3\times3$ windows overlap (stride 1), and the strongest pixels collect the gradient of
+# several windows.
 
 # %% tags=["show"]
 edges = np.maximum(feature_map, 0)[None, None]
@@ -463,8 +470,8 @@ plt.show()
 # ## 3. Batch normalisation
 #
 # During training each layer learns from inputs that the layers before it keep changing. Features drift to
-# different scales, some saturate, and one learning rate no longer suits them all. Batch normalisation
-# (Ioffe and Szegedy, 2015) gives every feature the mean 0 and the variance 1 over the mini-batch, then lets the
+# different scales, some saturate, and one learning rate no longer suits them all. Batch normalisation (Ioffe
+# and Szegedy, 2015) gives every feature the mean 0 and the variance 1 over the mini-batch, then lets the
 # network choose a scale $\gamma$ and a shift $\beta$ of its own. For feature $d$ of a batch of $N$ rows:
 #
 # $$
@@ -476,8 +483,8 @@ plt.show()
 #
 # The variance is the biased one (divide by $N$), and $\varepsilon$ stands under the root.
 #
-# A test image must not be judged by the company it comes in. So training also keeps running
-# averages, and test mode uses these in place of $\mu$ and $\sigma^2$:
+# A test image must not be judged by the company it comes in. So training also keeps running averages, and
+# test mode uses these in place of $\mu$ and $\sigma^2$:
 #
 # $$
 # \text{running} \leftarrow m\cdot\text{running} + (1-m)\cdot\text{batch}
@@ -499,8 +506,8 @@ def batchnorm_forward(x, gamma, beta, bn_param):
                 "running_mean": (D,), zeros where absent
                 "running_var":  (D,), zeros where absent
 
-    In train mode the statistics are those of the batch (biased variance), and the running averages of both are updated
-    in bn_param: running = momentum * running + (1 - momentum) * batch.
+    In train mode the statistics are those of the batch (biased variance), and the running averages of both
+    are updated in bn_param: running = momentum * running + (1 - momentum) * batch.
     In test mode the running averages are used, and bn_param stays as it is.
 
     Returns
@@ -532,9 +539,9 @@ def batchnorm_forward(x, gamma, beta, bn_param):
 check("batchnorm_forward")
 
 # %% [markdown]
-# **Before and after.** Four features with means and spreads of their own, 2,000 rows. After batch normalisation
-# they share one scale. On the right the running mean of each feature on its way to the true mean (dashed), with momentum 0.9:
-# after 30 batches the zeros it started from are forgotten.
+# **Before and after.** Four features with means and spreads of their own, 2,000 rows. After batch
+# normalisation they share one scale. On the right the running mean of each feature on its way to the true
+# mean (dashed), with momentum 0.9: after 30 batches the zeros it started from are forgotten.
 
 # %% tags=["show"]
 rng = np.random.default_rng(0)
@@ -567,9 +574,10 @@ plt.show()
 # $\gamma$ and $\beta$ are easy: $\partial L/\partial\beta_d=\sum_n\text{dout}_{nd}$ and
 # $\partial L/\partial\gamma_d=\sum_n\text{dout}_{nd}\,\hat x_{nd}$.
 #
-# $x$ is not, because $x_{nd}$ reaches the output on three ways: directly, through $\mu_d$ and through $\sigma_d^2$; the last two
-# touch *every* row of the batch. You can draw the computational graph and walk it back step by step, or collect the terms on
-# paper. With $g_{nd} = \text{dout}_{nd}\,\gamma_d$ the three ways add up to
+# $x$ is not, because $x_{nd}$ reaches the output on three ways: directly, through $\mu_d$ and through
+# $\sigma_d^2$; the last two touch *every* row of the batch. You can draw the computational graph and walk it
+# back step by step, or collect the terms on paper. With $g_{nd} = \text{dout}_{nd}\,\gamma_d$ the three ways
+# add up to
 #
 # $$
 # \frac{\partial L}{\partial x_{nd}} = \frac{1}{\sqrt{\sigma_d^2+\varepsilon}}
@@ -603,9 +611,10 @@ def batchnorm_backward(dout, cache):
 check("batchnorm_backward")
 
 # %% [markdown]
-# **What the two extra terms do.** Shifting or stretching a whole column of $x$ does not change the output, so the gradient must
-# not ask for it. Left: an upstream gradient that has a mean and a trend with $\hat x$. Right: $\partial L/\partial x$ has lost both. If you forget one
-# of the two ways, the dashed line on the right is not flat at zero.
+# **What the two extra terms do.** Shifting or stretching a whole column of $x$ does not change the output, so
+# the gradient must not ask for it. Left: an upstream gradient that has a mean and a trend with $\hat x$.
+# Right: $\partial L/\partial x$ has lost both. If you forget one of the two ways, the dashed line on the
+# right is not flat at zero.
 
 # %% tags=["show"]
 rng = np.random.default_rng(1)
@@ -628,10 +637,11 @@ plt.show()
 # %% [markdown]
 # ### In a convolutional network
 #
-# In a feature map all positions share one filter, so they should share one normalisation: *spatial* batch normalisation takes the mean
-# and the variance of each channel over the batch **and** over all positions, $N\cdot H\cdot W$ values, and has one $\gamma_c$ and
-# one $\beta_c$ per channel. It is batch normalisation of a matrix with $C$ columns: move the channels to the last axis, make
-# $(N\,H\,W, C)$ out of the rest, and put everything back in its place afterwards.
+# In a feature map all positions share one filter, so they should share one normalisation: *spatial* batch
+# normalisation takes the mean and the variance of each channel over the batch **and** over all positions,
+# $N\cdot H\cdot W$ values, and has one $\gamma_c$ and one $\beta_c$ per channel. It is batch normalisation of
+# a matrix with $C$ columns: move the channels to the last axis, make $(N\,H\,W, C)$ out of the rest, and put
+# everything back in its place afterwards.
 
 
 # %% question="spatial_batchnorm_forward"
@@ -685,9 +695,10 @@ check("spatial_batchnorm_backward")
 # %% [markdown]
 # ## 4. Normalisation without a batch
 #
-# Batch statistics get noisy when batches are small, and they make the output for one image depend on the others. **Layer normalisation**
-# (Ba, Kiros and Hinton, 2016) uses the same formula with the other axis: mean and variance over the $D$ features of *one row*. There are
-# no running averages, and training and testing are the same:
+# Batch statistics get noisy when batches are small, and they make the output for one image depend on the
+# others. **Layer normalisation** (Ba, Kiros and Hinton, 2016) uses the same formula with the other axis: mean
+# and variance over the $D$ features of *one row*. There are no running averages, and training and testing are
+# the same:
 #
 # $$
 # \mu_n = \frac1D\sum_d x_{nd},\qquad
@@ -695,8 +706,8 @@ check("spatial_batchnorm_backward")
 # \text{out}_{nd} = \gamma_d\,\frac{x_{nd}-\mu_n}{\sqrt{\sigma_n^2+\varepsilon}} + \beta_d
 # $$
 #
-# Careful in the backward pass: the statistics now run over the features, but $\gamma$ and $\beta$ still belong to features and are
-# shared by the rows. Two different axes, where batch normalisation had one.
+# Careful in the backward pass: the statistics now run over the features, but $\gamma$ and $\beta$ still
+# belong to features and are shared by the rows. Two different axes, where batch normalisation had one.
 
 
 # %% question="layernorm_forward"
@@ -751,13 +762,15 @@ def layernorm_backward(dout, cache):
 check("layernorm_backward")
 
 # %% [markdown]
-# **Group normalisation** (Wu and He, 2018) does the same for feature maps. Taking all channels of an image together is too coarse,
-# since an edge map and a blob map have little in common; so the $C$ channels are split into $G$ groups of $C/G$ neighbours, and
-# mean and variance are taken over one group of one image: over $\frac{C}{G}\cdot H\cdot W$ values. $\gamma$ and $\beta$ belong to
-# *channels*, not to groups; they have the shape $(1, C, 1, 1)$, ready to be broadcast.
+# **Group normalisation** (Wu and He, 2018) does the same for feature maps. Taking all channels of an image
+# together is too coarse, since an edge map and a blob map have little in common; so the $C$ channels are
+# split into $G$ groups of $C/G$ neighbours, and mean and variance are taken over one group of one image: over
+# $\frac{C}{G}\cdot H\cdot W$ values. $\gamma$ and $\beta$ belong to *channels*, not to groups; they have the
+# shape $(1, C, 1, 1)$, ready to be broadcast.
 #
 # $$
-# \hat x_{n,c,h,w} = \frac{x_{n,c,h,w}-\mu_{n,g(c)}}{\sqrt{\sigma^2_{n,g(c)}+\varepsilon}},\qquad g(c) = \left\lfloor \frac{c}{C/G}\right\rfloor
+# \hat x_{n,c,h,w} = \frac{x_{n,c,h,w}-\mu_{n,g(c)}}{\sqrt{\sigma^2_{n,g(c)}+\varepsilon}},
+# \qquad g(c) = \left\lfloor \frac{c}{C/G}\right\rfloor
 # $$
 #
 # One `reshape` to $(N, G, \frac{C}{G}\,H\,W)$ brings the values that belong together into one axis.
@@ -821,8 +834,9 @@ def groupnorm_backward(dout, cache):
 check("groupnorm_backward")
 
 # %% [markdown]
-# **Which values share a mean.** We measure it with your functions: nudge one value of the input (marked) and see which outputs
-# move. Rows are the images of the batch, columns the channels, and each cell is a feature map of $4\times4$ pixels.
+# **Which values share a mean.** We measure it with your functions: nudge one value of the input (marked) and
+# see which outputs move. Rows are the images of the batch, columns the channels, and each cell is a feature
+# map of $4\times4$ pixels.
 
 # %% tags=["show"]
 rng = np.random.default_rng(2)
@@ -832,7 +846,9 @@ wide_ones, wide_zeros = np.ones((1, 6, 1, 1)), np.zeros((1, 6, 1, 1))
 flat_ones, flat_zeros = np.ones(96), np.zeros(96)
 kinds = {
     "spatial batch norm": lambda x: spatial_batchnorm_forward(x, ones, zeros, {"mode": "train"})[0],
-    "layer norm": lambda x: layernorm_forward(x.reshape(3, 96), flat_ones, flat_zeros, {})[0].reshape(x.shape),
+    "layer norm": lambda x: layernorm_forward(x.reshape(3, 96), flat_ones, flat_zeros, {})[0].reshape(
+        x.shape
+    ),
     "group norm, G = 3": lambda x: groupnorm_forward(x, wide_ones, wide_zeros, 3, {})[0],
     "group norm, G = 6": lambda x: groupnorm_forward(x, wide_ones, wide_zeros, 6, {})[0],
 }
@@ -855,18 +871,19 @@ plt.show()
 # %% [markdown]
 # ## 5. How large should weights be at the start?
 #
-# A unit adds up `fan_in` products of weights and inputs. If the weights are independent with variance $v$, the sum has the variance
-# $\text{fan\_in}\cdot v\cdot \mathbb E[x^2]$: each layer multiplies the scale of its input by a factor, and over many layers that factor is raised to a
-# high power. ReLU throws away half of the values and so halves $\mathbb E[x^2]$. The scale stays the same from layer to layer when
-# (He et al., 2015, called Kaiming initialisation after its author's first name)
+# A unit adds up `fan_in` products of weights and inputs. If the weights are independent with variance $v$,
+# the sum has the variance $\text{fan\_in}\cdot v\cdot \mathbb E[x^2]$: each layer multiplies the scale of its
+# input by a factor, and over many layers that factor is raised to a high power. ReLU throws away half of the
+# values and so halves $\mathbb E[x^2]$. The scale stays the same from layer to layer when (He et al., 2015,
+# called Kaiming initialisation after its author's first name)
 #
 # $$
 # W \sim \mathcal N\!\left(0,\; \frac{2}{\text{fan\_in}}\right)
 # \qquad\text{that is, with the standard deviation } \sqrt{2/\text{fan\_in}} .
 # $$
 #
-# `fan_in` is the number of inputs that one output unit sees: $D_\text{in}$ for a fully connected layer, $C\cdot HH\cdot WW$ for a
-# convolution.
+# `fan_in` is the number of inputs that one output unit sees: $D_\text{in}$ for a fully connected layer,
+# $C\cdot HH\cdot WW$ for a convolution.
 
 
 # %% question="kaiming_init"
@@ -891,9 +908,10 @@ def kaiming_init(shape, rng):
 check("kaiming_init")
 
 # %% [markdown]
-# **Thirty layers deep.** The scale of the activations in a stack of thirty fully connected ReLU layers of 200 units. With
-# weights a little too small the signal dies, a little too large it explodes; with Kaiming's factor it survives. Batch
-# normalisation after each layer repairs any of the three: that is one reason why it made deep networks easier to train.
+# **Thirty layers deep.** The scale of the activations in a stack of thirty fully connected ReLU layers of 200
+# units. With weights a little too small the signal dies, a little too large it explodes; with Kaiming's
+# factor it survives. Batch normalisation after each layer repairs any of the three: that is one reason why it
+# made deep networks easier to train.
 
 # %% tags=["show"]
 rng = np.random.default_rng(3)
@@ -907,7 +925,9 @@ for name, factor in scales.items():
         for layer in range(30):
             activations = activations @ (factor * kaiming_init((200, 200), layer))
             if with_batchnorm:
-                activations, _ = batchnorm_forward(activations, np.ones(200), np.zeros(200), {"mode": "train"})
+                activations, _ = batchnorm_forward(
+                    activations, np.ones(200), np.zeros(200), {"mode": "train"}
+                )
             activations = np.maximum(activations, 0)
             sizes.append(np.sqrt(np.mean(activations**2)))
         ax.semilogy(range(1, 31), sizes, label=name)
@@ -920,9 +940,9 @@ plt.show()
 # %% [markdown]
 # ## 6. Convolution, fast
 #
-# The four loops do the right thing tens of thousands of times, a few dozen multiplications at each turn; most of the time is
-# Python's. A matrix product does all of it at once. Write each window as one row of a matrix ("im2col", image to columns),
-# each filter as one row of another:
+# The four loops do the right thing tens of thousands of times, a few dozen multiplications at each turn; most
+# of the time is Python's. A matrix product does all of it at once. Write each window as one row of a matrix
+# ("im2col", image to columns), each filter as one row of another:
 #
 # $$
 # \underbrace{\text{cols}}_{(N H' W')\times(C\,HH\,WW)}\;
@@ -932,13 +952,14 @@ plt.show()
 # $$
 #
 # and the backward pass is that of a matrix product: $dw_\text{rows} = \text{dout}^{\top}\text{cols}$ and
-# $d\text{cols} = \text{dout}\;w_\text{rows}$. What remains is to add each row of $d\text{cols}$ back into its window; for that, it is enough to loop over the
-# $HH\cdot WW$ offsets within a window, and handle all windows at once.
+# $d\text{cols} = \text{dout}\;w_\text{rows}$. What remains is to add each row of $d\text{cols}$ back into its
+# window; for that, it is enough to loop over the $HH\cdot WW$ offsets within a window, and handle all windows
+# at once.
 #
 # `np.lib.stride_tricks.sliding_window_view(padded, (HH, WW), axis=(2, 3))` gives all windows, shape
-# $(N, C, \cdot, \cdot, HH, WW)$, without copying anything; every `stride`-th of them is wanted. `np.tensordot` and `np.einsum` are other good
-# ways. The contract is that of `conv_forward` and `conv_backward`; the check also measures that you are
-# faster than loops.
+# $(N, C, \cdot, \cdot, HH, WW)$, without copying anything; every `stride`-th of them is wanted.
+# `np.tensordot` and `np.einsum` are other good ways. The contract is that of `conv_forward` and
+# `conv_backward`; the check also measures that you are faster than loops.
 
 
 # %% question="conv_forward_fast"
@@ -973,13 +994,15 @@ def conv_backward_fast(dout, cache):
     Returns dx (N, C, H, W), dw (F, C, HH, WW), db (F,).
     """
     ### BEGIN SOLUTION
-    x, w, b, conv_param = cache
+    x, w, _, conv_param = cache
     stride, pad = conv_param["stride"], conv_param["pad"]
     N, C, H, W = x.shape
-    F, C, HH, WW = w.shape
+    F, _, HH, WW = w.shape
     H_out, W_out = dout.shape[2:]
     padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (HH, WW), axis=(2, 3))[:, :, ::stride, ::stride]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (HH, WW), axis=(2, 3))[
+        :, :, ::stride, ::stride
+    ]
     cols = windows.transpose(0, 2, 3, 1, 4, 5).reshape(N * H_out * W_out, C * HH * WW)
     dout_rows = dout.transpose(0, 2, 3, 1).reshape(N * H_out * W_out, F)
 
@@ -998,7 +1021,8 @@ def conv_backward_fast(dout, cache):
 check("conv_backward_fast")
 
 # %% [markdown]
-# **What it buys.** A batch of eight $16\times16$ images with three channels, eight $3\times3$ filters; best of three runs. The axis is logarithmic.
+# **What it buys.** A batch of eight $16\times16$ images with three channels, eight $3\times3$ filters; best
+# of three runs. The axis is logarithmic.
 
 # %% tags=["show", "timing"]
 rng = np.random.default_rng(4)
@@ -1046,19 +1070,24 @@ plt.show()
 # Now the layers become a network:
 #
 # $$
-# \text{conv} \to \text{ReLU} \to 2\times2\text{ max pool} \to \text{affine} \to \text{ReLU} \to \text{affine} \to \text{softmax}
+# \text{conv} \to \text{ReLU} \to 2\times2\text{ max pool} \to
+# \text{affine} \to \text{ReLU} \to \text{affine} \to \text{softmax}
 # $$
 #
-# The convolution has stride 1 and pads with $(\text{filter\_size}-1)/2$ zeros, so the feature maps are as large as the image and the pool
-# halves them. The loss is the mean cross-entropy plus a penalty on large weights,
+# The convolution has stride 1 and pads with $(\text{filter\_size}-1)/2$ zeros, so the feature maps are as
+# large as the image and the pool halves them. The loss is the mean cross-entropy plus a penalty on large
+# weights,
 #
 # $$
-# L = \frac1N\sum_n -\log p_{n,y_n} \;+\; \tfrac12\,\lambda\left(\lVert W_1\rVert^2+\lVert W_2\rVert^2+\lVert W_3\rVert^2\right),
+# L = \frac1N\sum_n -\log p_{n,y_n} \;+\;
+# \tfrac12\,\lambda\left(\lVert W_1\rVert^2+\lVert W_2\rVert^2+\lVert W_3\rVert^2\right),
 # $$
 #
-# whose gradient adds $\lambda W$ to each weight's gradient. Biases are not penalised: they do not make a network more complicated.
+# whose gradient adds $\lambda W$ to each weight's gradient. Biases are not penalised: they do not make a
+# network more complicated.
 #
-# Every layer you need exists. Keep the caches of the forward pass and call the backward passes in the opposite order.
+# Every layer you need exists. Keep the caches of the forward pass and call the backward passes in the
+# opposite order.
 
 
 # %% question="three_layer_convnet"
@@ -1157,7 +1186,8 @@ class ThreeLayerConvNet:
 check("three_layer_convnet")
 
 # %% [markdown]
-# The training loop is Adam, as you wrote it in the assignment on modular networks. It works for any network with `params` and `loss`.
+# The training loop is Adam, as you wrote it in the assignment on modular networks. It works for any network
+# with `params` and `loss`.
 
 
 # %%
@@ -1194,10 +1224,10 @@ def train(net, X, y, X_val, y_val, *, epochs, batch_size=50, learning_rate=2e-3,
 
 
 # %% [markdown]
-# **Two tests before any real training.** With tiny weights the network knows nothing and gives every class about the same probability,
-# so the first loss must be $\log K$ ($2.303$ for ten classes). And a network that is right can learn a
-# handful of images by heart: with 50 images the loss goes to zero and the accuracy to 100 %. If it does not, look for the error
-# now: a long run on the full set would hide it.
+# **Two tests before any real training.** With tiny weights the network knows nothing and gives every class
+# about the same probability, so the first loss must be $\log K$ ($2.303$ for ten classes). And a network that
+# is right can learn a handful of images by heart: with 50 images the loss goes to zero and the accuracy to
+# 100 %. If it does not, look for the error now: a long run on the full set would hide it.
 
 # %% tags=["show"]
 net = ThreeLayerConvNet(
@@ -1211,7 +1241,9 @@ history = train(
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.2))
 axes[0].plot(history["loss"])
 axes[0].axhline(np.log(K), color="0.5", ls="--", lw=1)
-axes[0].text(len(history["loss"]), np.log(K), f"log {K} = {np.log(K):.3f} ", ha="right", va="bottom", color="0.4")
+axes[0].text(
+    len(history["loss"]), np.log(K), f"log {K} = {np.log(K):.3f} ", ha="right", va="bottom", color="0.4"
+)
 axes[0].set(title=f"50 images: loss, {first_loss:.3f} at the start", xlabel="step", ylim=(0, None))
 axes[1].plot(history["train"], label="the 50 images")
 axes[1].plot(history["val"], label="validation")
@@ -1221,12 +1253,18 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# Fifty images are learned by heart and yet say much about images never seen, because the filters are shared by all positions.
-# Now the whole training set.
+# Fifty images are learned by heart and yet say much about images never seen, because the filters are shared
+# by all positions. Now the whole training set.
 
 # %% tags=["show"]
 three_layer = ThreeLayerConvNet(
-    X_train.shape[1:], num_filters=16, filter_size=5, hidden_dim=64, num_classes=K, weight_scale=5e-2, reg=1e-3
+    X_train.shape[1:],
+    num_filters=16,
+    filter_size=5,
+    hidden_dim=64,
+    num_classes=K,
+    weight_scale=5e-2,
+    reg=1e-3,
 )
 three_layer_history = train(three_layer, X_train, y_train, X_val, y_val, epochs=EPOCHS, learning_rate=4e-3)
 
@@ -1251,8 +1289,8 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# **The filters it learned**, and what they make of one image. Compare with the filters made by hand above: you will find edges in several
-# directions among them, and some that are hard to name.
+# **The filters it learned**, and what they make of one image. Compare with the filters made by hand above:
+# you will find edges in several directions among them, and some that are hard to name.
 
 # %% tags=["show"]
 W1 = three_layer.params["W1"]
@@ -1276,16 +1314,18 @@ plt.show()
 # %% [markdown]
 # ## 8. Any depth
 #
-# Deeper networks see more: after two $3\times3$ convolutions a unit has seen a $5\times5$ region, with pooling in between a larger one. Your last class
-# stacks any number $L$ of blocks,
+# Deeper networks see more: after two $3\times3$ convolutions a unit has seen a $5\times5$ region, with
+# pooling in between a larger one. Your last class stacks any number $L$ of blocks,
 #
 # $$
-# \big[\;\text{conv} \to (\text{spatial batch norm}) \to \text{ReLU} \to (2\times2\text{ max pool})\;\big]\times L \;\to\; \text{affine} \to \text{softmax},
+# \big[\;\text{conv} \to (\text{spatial batch norm}) \to \text{ReLU} \to (2\times2\text{ max pool})\;\big]\times L
+# \;\to\; \text{affine} \to \text{softmax},
 # $$
 #
 # with batch normalisation on or off for the whole network, and a pool after the blocks that `pools` names.
-# The network is in training mode when it is given labels and in test mode when it is not; each block has a `bn_param` of its own, where its
-# running averages live from one step to the next. The penalty is on all $W$, but not on biases, $\gamma$ or $\beta$.
+# The network is in training mode when it is given labels and in test mode when it is not; each block has a
+# `bn_param` of its own, where its running averages live from one step to the next. The penalty is on all $W$,
+# but not on biases, $\gamma$ or $\beta$.
 
 
 # %% question="deep_convnet"
@@ -1296,7 +1336,7 @@ class DeepConvNet:
     num_filters   (F1, ..., FL): the filters of each block; its length is the depth L
     pools         the blocks, counted from 1, that end with a 2x2 max pool of stride 2, such as (2, 4)
     batchnorm     whether each block has spatial batch normalisation between its convolution and its ReLU
-    filter_size   of every convolution, odd; stride 1, padded so that the convolution keeps the size of the maps
+    filter_size   of every convolution, odd; stride 1, padded so that the maps keep their size
     num_classes   K
     weight_scale  standard deviation of all weights at the start; None for kaiming_init. Biases and beta start
                   at 0, gamma at 1
@@ -1304,9 +1344,10 @@ class DeepConvNet:
     seed          for np.random.default_rng; equal seeds give equal networks
     dtype         of the parameters and of all computation
 
-    self.params   block l: "Wl" (F_l, F_{l-1}, filter_size, filter_size), "bl" (F_l,), and with batch normalisation
-                  "gammal" (F_l,) and "betal" (F_l,); F_0 is C.
-                  Last layer: "W{L+1}" (D, K) and "b{L+1}" (K,), where D counts what the last block returns for one image.
+    self.params     block l = 1 ... L: "W{l}" (F_l, F_{l-1}, filter_size, filter_size) and "b{l}" (F_l,), where
+                    F_0 is C; with batch normalisation also "gamma{l}" (F_l,) and "beta{l}" (F_l,)
+                    last layer: "W{L+1}" (D, K) and "b{L+1}" (K,), where D counts the values that the last
+                    block returns for one image
     self.bn_params  with batch normalisation a list of L dictionaries, the bn_param of each block
     """
 
@@ -1332,6 +1373,7 @@ class DeepConvNet:
         self.dtype = dtype
         rng = np.random.default_rng(seed)
         C, H, W = input_dim
+
         ### BEGIN SOLUTION
         def weights(shape):
             if weight_scale is None:
@@ -1415,11 +1457,12 @@ class DeepConvNet:
 check("deep_convnet")
 
 # %% [markdown]
-# **With and without batch normalisation**, six convolutions deep, from weights that are eight times too small. Without normalisation the
-# signal is lost on its way through the layers (section 5), and so is the gradient on its way back: the network learns nothing for a long time.
+# **With and without batch normalisation**, six convolutions deep, from weights that are eight times too
+# small. Without normalisation the signal is lost on its way through the layers (section 5), and so is the
+# gradient on its way back: the network learns nothing for a long time.
 
 # %% tags=["show"]
-depth = dict(num_filters=(8,) * 6, pools=(2, 4), num_classes=K, weight_scale=0.02, reg=1e-4)
+depth = {"num_filters": (8,) * 6, "pools": (2, 4), "num_classes": K, "weight_scale": 0.02, "reg": 1e-4}
 small = slice(0, 1000)
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.2))
 for batchnorm, colour in ((False, "tab:gray"), (True, "tab:blue")):
@@ -1433,7 +1476,8 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# **The real run**: four convolutions with Kaiming's weights and batch normalisation. The test set is looked at once, at the very end.
+# **The real run**: four convolutions with Kaiming's weights and batch normalisation. The test set is looked
+# at once, at the very end.
 
 # %% tags=["show"]
 deep = DeepConvNet(X_train.shape[1:], num_filters=(16, 16, 32, 32), pools=(2, 4), num_classes=K, reg=1e-3)
@@ -1445,16 +1489,15 @@ show_curves(*axes, deep_history, "deep", "tab:blue")
 axes[0].set(title="loss", xlabel="step", yscale="log")
 axes[1].set(title="accuracy: validation (solid), training (dotted)", xlabel="epoch")
 axes[1].legend(loc="lower right")
-fig.suptitle(
-    f"test accuracy: three layers {accuracy(three_layer, X_test, y_test):.1%}, deep {accuracy(deep, X_test, y_test):.1%}"
-)
+three_layer_test, deep_test = (accuracy(net, X_test, y_test) for net in (three_layer, deep))
+fig.suptitle(f"test accuracy: three layers {three_layer_test:.1%}, deep {deep_test:.1%}")
 fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# **Where it errs.** Left: the confusion matrix on the test set; its diagonal (the right answers) is left blank so that the errors show.
-# Right: the test images to whose true class the network gives the lowest probability, with the true class and the one it
-# prefers. Would you have known?
+# **Where it errs.** Left: the confusion matrix on the test set; its diagonal (the right answers) is left
+# blank so that the errors show. Right: the test images to whose true class the network gives the lowest
+# probability, with the true class and the one it prefers. Would you have known?
 
 # %% tags=["show"]
 scores = deep.loss(X_test)
@@ -1472,7 +1515,9 @@ errors = np.where(np.eye(K, dtype=bool), 0, confusion)
 ax.imshow(errors, cmap="Oranges")
 for (i, j), count in np.ndenumerate(errors):
     if count:
-        ax.text(j, i, count, ha="center", va="center", color="white" if count > 0.6 * errors.max() else "black")
+        ax.text(
+            j, i, count, ha="center", va="center", color="white" if count > 0.6 * errors.max() else "black"
+        )
 ax.set_xticks(range(K), class_names, rotation=90 if len(class_names[0]) > 1 else 0)
 ax.set_yticks(range(K), class_names)
 ax.set(xlabel="prediction", ylabel="true class", title=f"{errors.sum()} errors in {len(y_test)} test images")
@@ -1487,6 +1532,6 @@ plt.show()
 # %% [markdown]
 # ## What you have now
 #
-# The layers of a convolutional network, each of them proved against its derivative, and two networks made from them. On CIFAR-10 this is the
-# road from about 50 % (fully connected) past 70 %. In the next part of the course PyTorch will write the backward passes for you;
-# you will know what it writes.
+# The layers of a convolutional network, each of them proved against its derivative, and two networks made
+# from them. On CIFAR-10 this is the road from about 50 % (fully connected) past 70 %. In the next part of the
+# course PyTorch will write the backward passes for you; you will know what it writes.

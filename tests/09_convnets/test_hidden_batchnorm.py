@@ -29,7 +29,7 @@ def check_training(forward, expected_forward, rng, shapes, hint="", **bn_param):
 
 
 def check_running(forward, expected_forward, rng, shape):
-    """The running averages after two batches, from zeros and from given values, with a momentum other than 0.9."""
+    """The running averages after two batches, from zeros and from given values; momentum is not 0.9."""
     D = shape[1]
     given = {"running_mean": rng.normal(size=D), "running_var": rng.uniform(1, 2, size=D)}
     for start in ({}, given):
@@ -56,7 +56,12 @@ def check_testing(forward, expected_forward, rng, shape):
     expected, _ = expected_forward(x, gamma, beta, dict(param))
     assert_close(out, expected, what="out in test mode", hint="Test mode uses running_mean and running_var.")
     for name, value in averages.items():
-        assert_close(after[3][name], value, what=f"{name} after a call in test mode", hint="Only train mode updates it.")
+        assert_close(
+            after[3][name],
+            value,
+            what=f"{name} after a call in test mode",
+            hint="Only train mode updates it.",
+        )
     alone, _ = forward.keeping(1)(x[:1], gamma, beta, param)
     assert_close(alone, expected[:1], what="out of the first image alone in test mode")
 
@@ -178,7 +183,7 @@ def test_batchnorm_leaves_inputs(student, rng):
 @pytest.mark.question("batchnorm_backward", weight=3)
 def test_batchnorm_dx(student, reference, rng):
     """dx is right in every coordinate, for several shapes."""
-    hint = "x reaches the output directly, through the mean and through the variance: dx is the sum of three terms."
+    hint = "x reaches the output directly, through the mean and through the variance: three terms."
     arguments = student.batchnorm_forward, student.batchnorm_backward, pair(reference, "batchnorm"), rng
     check_gradients(*arguments, PER_FEATURE, ["dx"], hint)
 
@@ -201,7 +206,9 @@ def test_batchnorm_dbeta(student, reference, rng):
 def test_batchnorm_gradients_eps(student, reference, rng):
     """With a large eps all three gradients are right."""
     arguments = student.batchnorm_forward, student.batchnorm_backward, pair(reference, "batchnorm"), rng
-    check_gradients(*arguments, [(5, 3)], hint="The backward pass needs the same eps as the forward pass.", eps=0.7)
+    check_gradients(
+        *arguments, [(5, 3)], hint="The backward pass needs the same eps as the forward pass.", eps=0.7
+    )
 
 
 @pytest.mark.question("batchnorm_backward")
@@ -217,16 +224,18 @@ def test_batchnorm_backward_leaves_inputs(student, rng):
     check_upstream_kept(student.batchnorm_forward, student.batchnorm_backward, rng, (5, 3))
 
 
-# A student's spatial version calls batchnorm_forward and batchnorm_backward, or does not. Where it does, an error in
-# those has been paid for above.
+# A student's spatial version calls batchnorm_forward and batchnorm_backward, or does not. Where it does, an
+# error in those has been paid for above.
 GIVEN = ["batchnorm_forward", "batchnorm_backward"]
 
 
 @pytest.mark.question("spatial_batchnorm_forward", weight=2, given=GIVEN)
 def test_spatial_values(student, reference, rng):
     """In train mode each channel is normalised over the batch and all positions, then scaled and shifted."""
-    hint = "One mean per channel, over N, H and W. A reshape alone mixes channels: move them to the last axis first."
-    check_training(student.spatial_batchnorm_forward, reference.spatial_batchnorm_forward, rng, PER_CHANNEL, hint)
+    hint = "One mean per channel, over N, H and W. A reshape alone mixes channels: move them last before."
+    check_training(
+        student.spatial_batchnorm_forward, reference.spatial_batchnorm_forward, rng, PER_CHANNEL, hint
+    )
 
 
 @pytest.mark.question("spatial_batchnorm_forward", given=GIVEN)

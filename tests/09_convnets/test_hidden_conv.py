@@ -1,4 +1,4 @@
-"""Convolution: the version with loops and the fast one keep the same contract, so one set of checks serves both."""
+"""Convolution: the naive version and the fast one keep one contract, so one set of checks serves both."""
 
 import numpy as np
 import pytest
@@ -7,15 +7,27 @@ from autograder.checking import assert_close, assert_unchanged
 
 # (N, C, H, W), (F, C, HH, WW), stride, pad
 USUAL = [((2, 3, 6, 6), (4, 3, 3, 3), 1, 1)]
-STRIDED = [((2, 2, 9, 7), (3, 2, 3, 3), 2, 0), ((1, 2, 10, 8), (2, 2, 2, 2), 3, 1), ((2, 1, 7, 11), (2, 1, 3, 3), 4, 1)]
-RECTANGULAR = [((2, 3, 5, 8), (2, 3, 2, 4), 1, 0), ((2, 2, 8, 5), (3, 2, 4, 1), 1, 1), ((1, 2, 4, 9), (2, 2, 1, 3), 2, 2)]
-SMALL = [((1, 1, 4, 5), (1, 1, 2, 2), 1, 0), ((2, 3, 3, 4), (2, 3, 1, 1), 1, 0), ((1, 2, 3, 4), (3, 2, 3, 4), 1, 0)]
+STRIDED = [
+    ((2, 2, 9, 7), (3, 2, 3, 3), 2, 0),
+    ((1, 2, 10, 8), (2, 2, 2, 2), 3, 1),
+    ((2, 1, 7, 11), (2, 1, 3, 3), 4, 1),
+]
+RECTANGULAR = [
+    ((2, 3, 5, 8), (2, 3, 2, 4), 1, 0),
+    ((2, 2, 8, 5), (3, 2, 4, 1), 1, 1),
+    ((1, 2, 4, 9), (2, 2, 1, 3), 2, 2),
+]
+SMALL = [
+    ((1, 1, 4, 5), (1, 1, 2, 2), 1, 0),
+    ((2, 3, 3, 4), (2, 3, 1, 1), 1, 0),
+    ((1, 2, 3, 4), (3, 2, 3, 4), 1, 0),
+]
 NOT_DIVIDING = [((2, 2, 8, 7), (3, 2, 3, 2), 2, 0), ((1, 3, 6, 8), (2, 3, 3, 3), 4, 1)]
 EVERY = USUAL + STRIDED + RECTANGULAR + SMALL + NOT_DIVIDING
 
 GRADIENTS = ("dx", "dw", "db")
 HINTS = {
-    "dx": "Each output adds dout * w into the window it was computed from; windows overlap. The padding is cut off last.",
+    "dx": "Each output adds dout * w into its window; windows overlap. The padding is cut off last.",
     "dw": "dw sums dout times the padded window over all images and positions.",
     "db": "db sums dout over images and positions: one number per filter.",
 }
@@ -37,7 +49,7 @@ def check_values(forward, reference, rng, cases, hint=""):
 
 
 def check_gradients(forward, backward, reference, rng, cases, wanted=GRADIENTS):
-    """The `wanted` gradients equal the reference's, for each case; the student's forward gives no more than its cache."""
+    """The `wanted` gradients equal the reference's; the student's forward gives no more than its cache."""
     for case in cases:
         arguments = draw(rng, case)
         expected_out, expected_cache = reference.conv_forward_fast(*arguments)
@@ -82,13 +94,21 @@ def test_conv_forward_usual(student, reference, rng):
 @pytest.mark.question("conv_forward", weight=2)
 def test_conv_forward_strides(student, reference, rng):
     """With a stride of 2, 3 or 4 each window starts that many pixels after the one before."""
-    check_values(student.conv_forward, reference, rng, STRIDED, "Output (i, j) reads the window at (i*stride, j*stride).")
+    check_values(
+        student.conv_forward,
+        reference,
+        rng,
+        STRIDED,
+        "Output (i, j) reads the window at (i*stride, j*stride).",
+    )
 
 
 @pytest.mark.question("conv_forward")
 def test_conv_forward_rectangles(student, reference, rng):
     """Images and filters that are not square are handled, with a padding other than 1 too."""
-    check_values(student.conv_forward, reference, rng, RECTANGULAR, "Height and width are two different numbers.")
+    check_values(
+        student.conv_forward, reference, rng, RECTANGULAR, "Height and width are two different numbers."
+    )
 
 
 @pytest.mark.question("conv_forward")
@@ -108,7 +128,9 @@ def test_conv_forward_bias(student, rng):
     """With filters of zeros every output position of filter f is b[f]."""
     x, w, b, conv_param = draw(rng, ((2, 3, 4, 5), (3, 3, 3, 3), 1, 1))
     out, _ = student.conv_forward.keeping(1)(x, 0 * w, b, conv_param)
-    assert_close(out, np.broadcast_to(b[:, None, None], (2, 3, 4, 5)), what="out", hint="Add b[f] once to each output.")
+    assert_close(
+        out, np.broadcast_to(b[:, None, None], (2, 3, 4, 5)), what="out", hint="Add b[f] once to each output."
+    )
 
 
 @pytest.mark.question("conv_forward")
@@ -159,7 +181,7 @@ def test_conv_backward_leaves_inputs(student, reference, rng):
 def check_inputs_kept(forward, backward, rng):
     """`dout` is unchanged after the call, and float32 gives the same to single precision."""
     arguments = draw(rng, USUAL[0])
-    out, cache = forward.keeping(1)(*arguments)
+    _, cache = forward.keeping(1)(*arguments)
     dout = rng.normal(size=(2, 4, 6, 6))
     gradients = assert_unchanged(backward, dout, cache)
     _, cache = forward.keeping(1)(*single_precision(arguments))
@@ -203,8 +225,8 @@ def test_fast_forward_leaves_inputs(student, rng):
     assert_close(single, out, rtol=1e-4, atol=1e-5, what="out for float32")
 
 
-# Loops over images, filters and positions take the reference about 25 ms here and a matrix product well under 1 ms,
-# transport included; whoever loops over positions alone is still several times faster than the loops.
+# Loops over images, filters and positions take the reference about 25 ms here, a matrix product well under
+# 1 ms, transport included. Whoever loops over positions alone is still several times faster than the loops.
 SPEED_CASE = ((4, 3, 14, 14), (6, 3, 3, 3), 1, 1)
 SPEED_FACTOR = 3
 

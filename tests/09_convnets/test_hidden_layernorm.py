@@ -8,13 +8,22 @@ from autograder.checking import assert_close, assert_stable, assert_unchanged
 GRADIENTS = ("dx", "dgamma", "dbeta")
 ROWS = [(4, 6), (5, 3), (1, 4), (3, 2)]
 # (N, C, H, W), G
-MAPS = [((2, 4, 3, 3), 2), ((3, 6, 2, 4), 3), ((1, 6, 3, 2), 2), ((2, 3, 2, 3), 1), ((2, 3, 4, 2), 3), ((4, 8, 1, 1), 2)]
+MAPS = [
+    ((2, 4, 3, 3), 2),
+    ((3, 6, 2, 4), 3),
+    ((1, 6, 3, 2), 2),
+    ((2, 3, 2, 3), 1),
+    ((2, 3, 4, 2), 3),
+    ((4, 8, 1, 1), 2),
+]
 CACHE_HINT = "Everything the backward pass needs belongs in the cache, not in a global variable."
 
 
 def draw_rows(rng, shape):
     """Random x, whose rows differ in scale and offset, gamma and beta: the arguments before ln_param."""
-    x = rng.normal(size=shape) * rng.uniform(0.5, 3, size=(shape[0], 1)) + rng.normal(scale=2, size=(shape[0], 1))
+    x = rng.normal(size=shape) * rng.uniform(0.5, 3, size=(shape[0], 1)) + rng.normal(
+        scale=2, size=(shape[0], 1)
+    )
     return x, rng.uniform(0.5, 2, size=shape[1]), rng.normal(size=shape[1])
 
 
@@ -36,7 +45,9 @@ def check_gradients(functions, expected_functions, rng, arguments, param, wanted
     (forward, backward), (expected_forward, expected_backward) = functions, expected_functions
     dout = rng.normal(size=arguments[0].shape) + 0.5
     _, cache = forward.keeping(1)(*arguments, param)
-    expected = dict(zip(GRADIENTS, expected_backward(dout, expected_forward(*arguments, dict(param))[1]), strict=True))
+    expected = dict(
+        zip(GRADIENTS, expected_backward(dout, expected_forward(*arguments, dict(param))[1]), strict=True)
+    )
     got = dict(zip(GRADIENTS, three(backward(dout, cache)), strict=True))
     for name in wanted:
         assert_close(got[name], expected[name], what=name, hint=hint)
@@ -87,7 +98,7 @@ def group(namespace):
 
 @pytest.mark.question("layernorm_forward", weight=2)
 def test_layernorm_values(student, reference, rng):
-    """Each row is normalised over its features, then scaled by gamma and shifted by beta, feature by feature."""
+    """Each row is normalised over its features, then each feature is scaled by gamma and shifted by beta."""
     for shape in ROWS:
         hint = "Mean and variance run over axis 1; gamma and beta have one entry per feature."
         check_values(student.layernorm_forward, reference.layernorm_forward, draw_rows(rng, shape), {}, hint)
@@ -111,7 +122,12 @@ def test_layernorm_rows_apart(student, rng):
     alone, _ = student.layernorm_forward.keeping(1)(x[2:3], gamma, beta, {})
     normal = (x[2] - x[2].mean()) / np.sqrt(x[2].var() + 1e-5)
     for what, out in (("the third row, in a batch", together[2]), ("the third row, alone", alone[0])):
-        assert_close(out, gamma * normal + beta, what=what, hint="There are no batch statistics in layer normalisation.")
+        assert_close(
+            out,
+            gamma * normal + beta,
+            what=what,
+            hint="There are no batch statistics in layer normalisation.",
+        )
 
 
 @pytest.mark.question("layernorm_forward")
@@ -134,7 +150,7 @@ def test_layernorm_leaves_inputs(student, rng):
 @pytest.mark.question("layernorm_backward", weight=3)
 def test_layernorm_dx(student, reference, rng):
     """dx is right in every coordinate, for several shapes."""
-    hint = "gamma differs within a row, so it belongs inside the means: take them over dout * gamma, along axis 1."
+    hint = "gamma differs within a row, so it belongs inside the means: take them of dout * gamma, axis 1."
     for shape in ROWS:
         check_gradients(layer(student), layer(reference), rng, draw_rows(rng, shape), {}, ["dx"], hint)
 
@@ -176,8 +192,8 @@ def test_layernorm_backward_leaves_inputs(student, rng):
 
 @pytest.mark.question("groupnorm_forward", weight=2)
 def test_groupnorm_values(student, reference, rng):
-    """Each group of neighbouring channels of each image is normalised, then each channel scaled and shifted."""
-    hint = "Group g has the channels g*C/G to (g+1)*C/G - 1; its mean runs over these channels, H and W, in one image."
+    """Each group of channels of each image is normalised, then each channel is scaled and shifted."""
+    hint = "Group g has the channels g*C/G to (g+1)*C/G - 1; its mean runs over them, H and W, in one image."
     for case in MAPS:
         check_values(student.groupnorm_forward, reference.groupnorm_forward, draw_maps(rng, case), {}, hint)
 
@@ -187,7 +203,13 @@ def test_groupnorm_extremes(student, reference, rng):
     """One group takes all channels of an image together, C groups take each channel by itself."""
     for G in (1, 6):
         arguments = draw_maps(rng, ((2, 6, 2, 3), G))
-        check_values(student.groupnorm_forward, reference.groupnorm_forward, arguments, {}, "G is the number of groups.")
+        check_values(
+            student.groupnorm_forward,
+            reference.groupnorm_forward,
+            arguments,
+            {},
+            "G is the number of groups.",
+        )
 
 
 @pytest.mark.question("groupnorm_forward")
@@ -221,7 +243,7 @@ def test_groupnorm_leaves_inputs(student, rng):
 @pytest.mark.question("groupnorm_backward", weight=3)
 def test_groupnorm_dx(student, reference, rng):
     """dx is right in every coordinate, for several shapes and numbers of groups."""
-    hint = "The same three terms as in layer normalisation, with means over a group: take them over dout * gamma."
+    hint = "The three terms of layer normalisation, with means of dout * gamma over a group."
     for case in MAPS:
         check_gradients(group(student), group(reference), rng, draw_maps(rng, case), {}, ["dx"], hint)
 

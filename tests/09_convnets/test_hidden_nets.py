@@ -1,7 +1,7 @@
 """Initialisation and the two networks.
 
-Scores, losses and gradients are compared at parameters that the grader sets, so that it does not matter in which
-order a student draws random numbers.
+Scores, losses and gradients are compared at parameters that the grader sets, so that it does not matter in
+which order a student draws random numbers.
 """
 
 import numpy as np
@@ -29,8 +29,10 @@ def check_spread(weights, expected, what, hint=""):
     if not abs(spread(weights) - expected) <= error * expected:
         fail(
             f"{what} should have the standard deviation {expected:.4g}.",
-            expected=f"{expected:.4g}, give or take {error * expected:.2g}", got=f"{spread(weights):.4g}", hint=hint,
-        )  # fmt: skip
+            expected=f"{expected:.4g}, give or take {error * expected:.2g}",
+            got=f"{spread(weights):.4g}",
+            hint=hint,
+        )
     if not abs(weights.mean()) <= 6 * expected / np.sqrt(weights.size):
         fail(f"{what} should have the mean 0.", expected="0", got=f"{weights.mean():.4g}", hint=hint)
 
@@ -73,15 +75,22 @@ def check_differ(first, second, headline, hint=""):
 
 
 # --- ThreeLayerConvNet: a usual case, and one where C, H, W, F, M and K all differ.
-USUAL = dict(input_dim=(1, 4, 4), num_filters=2, filter_size=3, hidden_dim=5, num_classes=10)
-OTHER = dict(input_dim=(2, 4, 6), num_filters=3, filter_size=5, hidden_dim=4, num_classes=3)
+USUAL = {"input_dim": (1, 4, 4), "num_filters": 2, "filter_size": 3, "hidden_dim": 5, "num_classes": 10}
+OTHER = {"input_dim": (2, 4, 6), "num_filters": 3, "filter_size": 5, "hidden_dim": 4, "num_classes": 3}
 
 
 def three_layer_params(rng, sizes):
     """Random parameters of the right shapes, biases included, large enough that every unit matters."""
     (C, H, W), F, size = sizes["input_dim"], sizes["num_filters"], sizes["filter_size"]
     M, K = sizes["hidden_dim"], sizes["num_classes"]
-    shapes = {"W1": (F, C, size, size), "b1": (F,), "W2": (F * (H // 2) * (W // 2), M), "b2": (M,), "W3": (M, K), "b3": (K,)}
+    shapes = {
+        "W1": (F, C, size, size),
+        "b1": (F,),
+        "W2": (F * (H // 2) * (W // 2), M),
+        "b2": (M,),
+        "W3": (M, K),
+        "b3": (K,),
+    }
     return {name: rng.normal(scale=0.5, size=shape) for name, shape in shapes.items()}
 
 
@@ -116,7 +125,9 @@ def test_three_layer_parameters(student, reference):
         expected = reference.ThreeLayerConvNet(**sizes).params
         params = net.params
         shapes = {name: list(np.shape(value)) for name, value in params.items()}
-        assert_close(shapes, {name: list(value.shape) for name, value in expected.items()}, what="the shapes of params")
+        assert_close(
+            shapes, {name: list(value.shape) for name, value in expected.items()}, what="the shapes of params"
+        )
         for name, value in params.items():
             assert_close(str(value.dtype), "float32", what=f"the dtype of {name} in a network of float32")
             if name.startswith("b"):
@@ -129,7 +140,12 @@ def test_three_layer_parameters(student, reference):
 def test_three_layer_seed(student):
     """Equal seeds give equal networks, different seeds different ones."""
     nets = [student.ThreeLayerConvNet(**OTHER, seed=seed).params for seed in (5, 5, 6)]
-    assert_close(nets[1], nets[0], what="the parameters of the same seed", hint="Draw weights from rng, and only from it.")
+    assert_close(
+        nets[1],
+        nets[0],
+        what="the parameters of the same seed",
+        hint="Draw weights from rng, and only from it.",
+    )
     for name in ("W1", "W2", "W3"):
         check_differ(nets[0][name], nets[2][name], f"Two seeds give the same {name}.")
 
@@ -140,7 +156,9 @@ def test_three_layer_first_loss(student, rng):
     for sizes in (USUAL, OTHER):
         X, y = batch(rng, sizes, N=4)
         loss, _ = student.ThreeLayerConvNet(**sizes, weight_scale=1e-4).loss(X, y)
-        assert_close(loss, np.log(sizes["num_classes"]), rtol=1e-3, what="the first loss", hint="Mean over the batch.")
+        assert_close(
+            loss, np.log(sizes["num_classes"]), rtol=1e-3, what="the first loss", hint="Mean over the batch."
+        )
 
 
 @pytest.mark.question("three_layer_convnet", given=GIVEN)
@@ -184,7 +202,9 @@ def test_three_layer_keeps_parameters(student, rng):
     X, y = batch(rng, OTHER)
     net.params = params
     (loss, _), after = net.loss(X, y), net.params
-    assert_close(after, params, rtol=0, atol=0, what="params after loss", hint="Only the training loop changes params.")
+    assert_close(
+        after, params, rtol=0, atol=0, what="params after loss", hint="Only the training loop changes params."
+    )
     single, _ = net.loss(X.astype(np.float32), y)
     assert_close(single, loss, rtol=1e-4, what="the loss for float32 images")
 
@@ -209,7 +229,14 @@ def descend(net, X, y, steps, learning_rate):
 
 
 # --- DeepConvNet
-PLAIN = dict(input_dim=(2, 4, 6), num_filters=(3, 2), pools=(2,), batchnorm=False, num_classes=4, weight_scale=0.3)
+PLAIN = {
+    "input_dim": (2, 4, 6),
+    "num_filters": (3, 2),
+    "pools": (2,),
+    "batchnorm": False,
+    "num_classes": 4,
+    "weight_scale": 0.3,
+}
 NORMALISED = {**PLAIN, "batchnorm": True, "num_filters": (3, 2, 4), "pools": (1,)}
 SHAPES = [
     PLAIN,
@@ -228,7 +255,8 @@ def deep_nets(student, reference, sizes, **more):
 def deep_params(rng, net):
     """Random parameters in the shapes of the reference's network, gamma around 1."""
     return {
-        name: rng.normal(scale=0.5, size=value.shape) + name.startswith("gamma") for name, value in net.params.items()
+        name: rng.normal(scale=0.5, size=value.shape) + name.startswith("gamma")
+        for name, value in net.params.items()
     }
 
 
@@ -320,7 +348,9 @@ def test_deep_test_mode(student, reference, rng):
         ours.loss(X, y)
         theirs.loss(X, y)
     scores = theirs.loss(X)
-    hint = "Block l passes self.bn_params[l - 1], the same dictionary at every step, to its batch normalisation."
+    hint = (
+        "Block l passes self.bn_params[l - 1], the same dictionary at every step, to its batch normalisation."
+    )
     assert_close(ours.loss(X), scores, what="the scores after two training steps", hint=hint)
     assert_close(ours.loss(X[:1]), scores[:1], what="the scores of the first image alone", hint=hint)
 

@@ -69,7 +69,9 @@ def test_pool_forward_negative(student, reference, rng):
     x, pool_param = draw(rng, ((2, 2, 6, 6), (2, 3), 2))
     x = -np.abs(x) - 1
     out, _ = student.max_pool_forward.keeping(1)(x, pool_param)
-    assert_close(out, reference.max_pool_forward(x, pool_param)[0], what="out", hint="A maximum does not start at 0.")
+    assert_close(
+        out, reference.max_pool_forward(x, pool_param)[0], what="out", hint="A maximum does not start at 0."
+    )
 
 
 @pytest.mark.question("max_pool_forward")
@@ -90,13 +92,17 @@ def test_pool_backward_usual(student, reference, rng):
 @pytest.mark.question("max_pool_backward", weight=2)
 def test_pool_backward_overlapping(student, reference, rng):
     """Where windows overlap, a pixel that wins in several of them gets the sum."""
-    check_gradient(student, reference, rng, OVERLAPPING, "Add with +=; an assignment keeps the last window only.")
+    check_gradient(
+        student, reference, rng, OVERLAPPING, "Add with +=; an assignment keeps the last window only."
+    )
 
 
 @pytest.mark.question("max_pool_backward")
 def test_pool_backward_gaps(student, reference, rng):
     """Pixels that no window has seen get no gradient."""
-    check_gradient(student, reference, rng, GAPS + NOT_DIVIDING, "dx has the shape of x, with zeros where nothing flows.")
+    check_gradient(
+        student, reference, rng, GAPS + NOT_DIVIDING, "dx has the shape of x, with zeros where nothing flows."
+    )
 
 
 @pytest.mark.question("max_pool_backward")

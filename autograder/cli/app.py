@@ -1,0 +1,184 @@
+"""The commands and their options. Each imports what it needs when it runs, so that `--help` is quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autograder import __version__
+
+app = typer.Typer(
+    name="autograder",
+    help="Deep-learning exercises that grade themselves.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(help="Data sets: list, fetch, path.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Slugs = Annotated[list[str] | None, typer.Argument(help="Assignments; all of them when none is named.")]
+Slug = Annotated[str, typer.Argument(help="The assignment, as in course.yml.")]
+CourseFolder = Annotated[Path, typer.Option("--course", help="The course's folder, or one inside it.")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes to use.")]
+HERE = Path()
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"autograder {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def build(
+    slugs: Slugs = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail where a build would change something.")] = False,
+    execute: Annotated[bool, typer.Option(help="Run the solution notebook.")] = True,
+    course: CourseFolder = HERE,
+) -> None:
+    """Turn sources into executed notebooks and student releases."""
+    from autograder.cli.authoring import run_build
+
+    raise typer.Exit(run_build(course, slugs or [], check=check, execute=execute))
+
+
+@app.command()
+def release(
+    slug: Slug,
+    to: Annotated[Path, typer.Option("--to", help="A folder, or a file that ends in .zip.")] = HERE,
+    course: CourseFolder = HERE,
+) -> None:
+    """Write the bundle that students get."""
+    from autograder.cli.authoring import run_release
+
+    raise typer.Exit(run_release(course, slug, to))
+
+
+@app.command()
+def check(
+    notebook: Annotated[Path, typer.Argument(help="Your notebook; test_public.py lies beside it.")],
+    questions: Annotated[list[str] | None, typer.Argument(help="Questions; all when none is named.")] = None,
+) -> None:
+    """Run the public checks on a notebook, as in the notebook itself. The notebook's code runs as you."""
+    from autograder.cli.checking import run_check
+
+    raise typer.Exit(run_check(notebook, questions or []))
+
+
+@app.command()
+def grade(
+    slug: Slug,
+    paths: Annotated[list[Path], typer.Argument(help="Notebooks, folders, nbgrader's submitted/, or LMS zips.")],
+    jobs: Jobs = 1,
+    json: Annotated[str | None, typer.Option("--json", help="Where to write the report; - for standard output.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    db: Annotated[str | None, typer.Option("--db", help="The gradebook as an SQLAlchemy URL.")] = None,
+    feedback: Annotated[bool, typer.Option(help="Write the feedback pages.")] = True,
+    gradebook: Annotated[bool, typer.Option(help="Write nbgrader's gradebook and autograded notebooks.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    unsafe_no_sandbox: Annotated[
+        bool, typer.Option("--unsafe-no-sandbox", help="Grade without protection; stamped on every report.")
+    ] = False,
+    course: CourseFolder = HERE,
+) -> None:
+    """Grade submissions: report, gradebook, feedback pages."""
+    from autograder.cli.grading import GradeCommand, run_grade
+
+    command = GradeCommand(
+        slug=slug, paths=paths, jobs=jobs, json=json, resume=resume, db=db, feedback=feedback, gradebook=gradebook,
+        quiet=quiet, unsafe_no_sandbox=unsafe_no_sandbox,
+    )  # fmt: skip
+    raise typer.Exit(run_grade(course, command))
+
+
+@app.command()
+def feedback(
+    report: Annotated[Path, typer.Argument(help="A report written by `autograder grade --json`.")],
+    to: Annotated[Path, typer.Option("--to", help="Where the pages go.")] = Path("feedback"),
+    course: CourseFolder = HERE,
+) -> None:
+    """Write feedback pages from a report."""
+    from autograder.cli.publishing import run_feedback
+
+    raise typer.Exit(run_feedback(course, report, to))
+
+
+@app.command()
+def export(
+    report: Annotated[Path, typer.Argument(help="A report written by `autograder grade --json`.")],
+    to: Annotated[Path, typer.Option("--to", help="The CSV file.")],
+    style: Annotated[str, typer.Option("--style", help="generic, canvas or moodle.")] = "generic",
+    course: CourseFolder = HERE,
+) -> None:
+    """Write the scores as CSV for a learning platform."""
+    from autograder.cli.publishing import run_export
+
+    raise typer.Exit(run_export(course, report, to, style))
+
+
+@app.command()
+def report(report: Annotated[Path, typer.Argument(help="A report written by `autograder grade --json`.")]) -> None:
+    """Print a report as a table: students, scores, what went wrong most."""
+    from autograder.cli.publishing import run_report
+
+    raise typer.Exit(run_report(report))
+
+
+@app.command()
+def audit(
+    slugs: Slugs = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Grade the solution and each variant with this many seeds.")] = 1,
+    jobs: Jobs = 1,
+    course: CourseFolder = HERE,
+) -> None:
+    """Prove the suites: right answers earn everything, the stub nothing, each mistake loses its own question only."""
+    from autograder.cli.auditing import run_audit
+
+    raise typer.Exit(run_audit(course, slugs or [], seeds=seeds, jobs=jobs))
+
+
+@app.command()
+def demo(
+    to: Annotated[Path, typer.Option("--to", help="A folder for the demonstration; made anew.")] = Path("demo"),
+    jobs: Jobs = 2,
+    course: CourseFolder = HERE,
+) -> None:
+    """The whole way on a sample class: release, solve, cheat, grade, give back. No network."""
+    from autograder.cli.demo import run_demo
+
+    raise typer.Exit(run_demo(course, to, jobs))
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """The data sets: what is embedded, what is here, what can be fetched."""
+    from autograder.cli.data import run_list
+
+    raise typer.Exit(run_list())
+
+
+@data_app.command("fetch")
+def data_fetch(names: Annotated[list[str] | None, typer.Argument(help="Data sets; all when none is named.")] = None) -> None:
+    """Download data sets into the data root, checked by their sha256."""
+    from autograder.cli.data import run_fetch
+
+    raise typer.Exit(run_fetch(names or []))
+
+
+@data_app.command("path")
+def data_path(name: Annotated[str, typer.Argument(help="The data set.")]) -> None:
+    """Print where a data set lies (or would)."""
+    from autograder.cli.data import run_path
+
+    raise typer.Exit(run_path(name))

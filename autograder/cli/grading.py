@@ -1,0 +1,112 @@
+"""`grade`: from files to report, gradebook and feedback pages."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from autograder.cli.screen import progress
+from autograder.course import Course, load_course
+from autograder.course.results import Report, SubmissionResult
+from autograder.gradebook.database import Gradebook, default_url
+from autograder.grading.grader import UNSAFE, Options
+from autograder.grading.identity import state_folder
+from autograder.grading.recording import GradebookRecorder
+from autograder.grading.run import RunOptions, grade_submissions, write_report
+from autograder.notebook.collect import collect
+from autograder.publishing import write_feedback
+
+
+@dataclass(frozen=True)
+class GradeCommand:
+    """The options of `autograder grade`."""
+
+    slug: str
+    paths: Sequence[Path]
+    jobs: int = 1
+    json: str | None = None
+    resume: bool = False
+    db: str | None = None
+    feedback: bool = True
+    gradebook: bool = True
+    quiet: bool = False
+    unsafe_no_sandbox: bool = False
+
+
+def run_grade(folder: Path, command: GradeCommand) -> int:
+    """Grade. 0 when every submission was graded, 1 when some were refused."""
+    course = load_course(folder)
+    report = graded_report(course, command)
+    out = sys.stderr if command.json == "-" else sys.stdout
+    if command.json == "-":
+        print(report.model_dump_json(indent=1))
+    target = Path(command.json) if command.json not in (None, "-") else _default_report(course, command.slug)
+    write_report(report, target)
+    pages = []
+    if command.feedback:
+        pages = write_feedback(report, course.title, course.assignment(command.slug), course.root / "feedback")
+    refused = [entry for entry in report.submissions if entry.status == "refused"]
+    if not command.quiet:
+        for line in _summary(course, command, report, target, pages):
+            print(line, file=out)
+    for entry in refused:
+        print(f"{entry.source or entry.student}: {entry.reason}", file=sys.stderr)
+    return 1 if refused else 0
+
+
+def graded_report(course: Course, command: GradeCommand) -> Report:
+    """Collect and grade, writing the gradebook as it goes."""
+    assignment = course.assignment(command.slug)
+    collected = collect(command.paths, assignment)
+    if not command.quiet:
+        for note in collected.notes:
+            print(note, file=sys.stderr)
+    options = RunOptions(command.jobs, command.resume, Options(unsafe_no_sandbox=command.unsafe_no_sandbox))
+    if command.unsafe_no_sandbox:
+        print("Warning: no sandbox. A submission can read and change whatever you can.", file=sys.stderr)
+    with ExitStack() as stack:
+        recorder = None
+        if command.gradebook:
+            gradebook = stack.enter_context(Gradebook(command.db or default_url(course), course))
+            recorder = GradebookRecorder(
+                gradebook, {found.student: found.timestamp for found in collected.submissions if found.exact_time}
+            )
+        update = stack.enter_context(progress(assignment.slug, quiet=command.quiet))
+
+        def tell(done: int, total: int, result: SubmissionResult | None) -> None:
+            del result
+            update(done, total)
+
+        return grade_submissions(course, assignment, collected, options, recorder, tell)
+
+
+def _default_report(course: Course, slug: str) -> Path:
+    folder = state_folder(course) / "reports"
+    folder.mkdir(exist_ok=True)
+    return folder / f"{slug}.json"
+
+
+def _summary(
+    course: Course, command: GradeCommand, report: Report, target: Path, pages: Sequence[Path]
+) -> list[str]:
+    graded = [entry for entry in report.submissions if entry.status == "graded"]
+    lines = []
+    if graded:
+        mean = sum(entry.score for entry in graded) / len(graded)
+        full = sum(entry.score == entry.max_score for entry in graded)
+        lines.append(
+            f"{len(graded)} graded, mean {mean:.1f} of {graded[0].max_score:g}, {full} with full marks"
+            + (f"; {len(report.submissions) - len(graded)} refused" if len(graded) < len(report.submissions) else "")
+            + "."
+        )
+    layers = "NO SANDBOX" if report.sandbox == [UNSAFE] else ", ".join(report.sandbox)
+    lines.append(f"Sandbox: {layers}.")
+    lines.append(f"Report: {target}")
+    if command.gradebook:
+        lines.append(f"Gradebook: {command.db or course.root / 'gradebook.db'}")
+    if pages:
+        lines.append(f"Feedback: {pages[-1]} (overview) and a page for each student")
+    return lines

@@ -1,0 +1,29 @@
+"""Fixtures for the tests of the engine.
+
+`tiny_course` is the root of a small course in the test's own folder. The templates behind it are a module:
+`from tiny_course import SOURCE, write_tiny_course` works in every test file of this folder.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+# Tests are imported without touching sys.path (--import-mode=importlib), so the module is registered by hand.
+if "tiny_course" not in sys.modules:
+    _spec = importlib.util.spec_from_file_location("tiny_course", Path(__file__).with_name("tiny_course.py"))
+    assert _spec is not None and _spec.loader is not None
+    _module = importlib.util.module_from_spec(_spec)
+    sys.modules["tiny_course"] = _module
+    _spec.loader.exec_module(_module)
+
+
+@pytest.fixture
+def tiny_course(tmp_path: Path) -> Path:
+    """The root of a course with one assignment, `tiny`, of two questions (see tiny_course.py)."""
+    from tiny_course import write_tiny_course
+
+    return write_tiny_course(tmp_path)
