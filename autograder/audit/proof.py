@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from autograder.audit.garbage import EQUALS_EVERYTHING, RETURNS_NOTHING, garbage_cell
 from autograder.checking.mistakes import Mistake, read_mistakes
 from autograder.checking.namespace import gradable_cells
 from autograder.course import Assignment, load_course
@@ -19,6 +20,12 @@ from autograder.grading.grader import Grader, Options, with_grader
 from autograder.notebook.cells import Cell
 
 AUDIT_SEED = 1
+_NOTHING = {
+    "the bare stub": "",
+    "a function that returns None": RETURNS_NOTHING,
+    "an object equal to everything": EQUALS_EVERYTHING,
+}
+"""What must earn nothing, by name: the code put in place of every answer."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,7 @@ def audit_assignment(
     Raises what `with_grader` raises where suite, mistakes or sandbox cannot be used.
     """
     mistakes = read_mistakes(assignment.mistakes)
-    steps = [_Step("stub", "stub", AUDIT_SEED)]
+    steps = [_Step("nothing", name, AUDIT_SEED) for name in _NOTHING]
     steps += [_Step("mistake", mistake.name, AUDIT_SEED) for mistake in mistakes]
     for seed in range(1, seeds + 1):
         steps.append(_Step("solution", "solution", seed))
@@ -114,7 +121,9 @@ def _in_processes(
     shares = [list(steps[start :: jobs * 2]) for start in range(jobs * 2)]
     done = 0
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        running = [pool.submit(_grade_steps, assignment.root, assignment.slug, share) for share in shares if share]
+        running = [
+            pool.submit(_grade_steps, assignment.root, assignment.slug, share) for share in shares if share
+        ]
         for future in running:
             outcomes = future.result()
             done += len(outcomes)
@@ -141,8 +150,10 @@ def _grade_steps(
 
 
 def _cells(grader: Grader, step: _Step) -> list[Cell]:
-    if step.kind == "stub":
-        return gradable_cells(grader.release.cells)
+    if step.kind == "nothing":
+        garbage = _NOTHING[step.name]
+        stub = gradable_cells(grader.release.cells)
+        return [*stub, garbage_cell(grader.solution, garbage)] if garbage else stub
     cells = gradable_cells(grader.solution)
     if step.kind == "mistake":
         mistake = next(mistake for mistake in grader.mistakes if mistake.name == step.name)
@@ -160,10 +171,11 @@ def _judge(
     notes: list[str],
     mistakes: dict[str, Mistake],
 ) -> None:
-    if step.kind == "stub":
+    if step.kind == "nothing":
         for question in questions:
-            if question.points > 0:
-                report.problems.append(f"The bare stub earns {question.points:g} points in {question.name}.")
+            passed = [test.name for test in question.tests if test.outcome == "passed"]
+            if passed:
+                report.problems.append(f"{step.name} passes {question.name}: {', '.join(passed)}.")
         return
     report.problems += [f"{step.kind} {step.name}: {note}" for note in notes]
     lost = tuple(question.name for question in questions if question.points < question.max_points)
@@ -184,11 +196,17 @@ def _judge(
         if test.diagnosis
     }
     audited = MistakeAudit(
-        mistake.name, mistake.question, lost, mistake.sentence in told, tuple(sorted(told - {mistake.sentence}))
+        mistake.name,
+        mistake.question,
+        lost,
+        mistake.sentence in told,
+        tuple(sorted(told - {mistake.sentence})),
     )
     report.mistakes.append(audited)
     if mistake.question not in lost:
-        report.problems.append(f"mistake {mistake.name} survives: {mistake.question} keeps all of its points.")
+        report.problems.append(
+            f"mistake {mistake.name} survives: {mistake.question} keeps all of its points."
+        )
     others = [name for name in lost if name != mistake.question]
     if others:
         report.problems.append(f"mistake {mistake.name} also loses points in {', '.join(others)}.")

@@ -148,14 +148,15 @@ def _volatile(assignment: Assignment, cells: list[Cell], executed: dict[str, Any
                     yield problem_at(
                         assignment,
                         cell,
-                        f"The output holds a memory address, {_around(_ADDRESS, text)}.",
+                        f"The output holds a memory address, {_short(_line_with(_ADDRESS, text))}.",
                         "End the last line with a semicolon or show something else.",
                     )
                 elif _KERNEL_FILE.search(text):
+                    warning = _line_with(_KERNEL_FILE, text).rpartition(": ")[2].rstrip(".")
                     yield problem_at(
                         assignment,
                         cell,
-                        f"The cell warns: {_after(_KERNEL_FILE, text)}.",
+                        f"The cell warns: {_short(warning)}.",
                         "Correct what it warns of.",
                     )
 
@@ -168,10 +169,9 @@ def _texts(output: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, str]]:
             yield output["data"], kind, value
 
 
-def _around(pattern: re.Pattern[str], text: str) -> str:
-    line = next(line for line in text.split("\n") if pattern.search(line)).strip()
-    return line if len(line) <= 80 else line[:77] + "..."
+def _line_with(pattern: re.Pattern[str], text: str) -> str:
+    return next(line for line in text.split("\n") if pattern.search(line)).strip()
 
 
-def _after(pattern: re.Pattern[str], text: str) -> str:
-    return _around(pattern, text).rpartition(": ")[2].rstrip(".")
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,8 +1,8 @@
 """`nbgrader generate_assignment` gives the same release as `autograder build`, or none.
 
-nbgrader copies what lies beside a notebook and asks nobody whether the result shows a solution. The preprocessor
-here, which nbgrader_config.py puts before nbgrader saves anything, adds the public suite and refuses a release
-that leaks. (nbgrader's hooks would not do: an exception in one is logged and passed over.)
+nbgrader copies what lies beside a notebook and does not ask whether the result shows a solution. The
+preprocessor here, which nbgrader_config.py puts before nbgrader saves anything, adds the public suite and
+refuses a release that leaks. (nbgrader's hooks would not do: an exception in one is logged and passed over.)
 """
 
 from __future__ import annotations

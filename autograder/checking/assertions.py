@@ -59,7 +59,9 @@ def assert_close(
         _assert_array(actual, expected, rtol=rtol, atol=atol, what=what, hint=hint)
 
 
-def assert_stable(actual: Any, expected: Any = None, *, what: str = "the result", hint: str = "", **close: float) -> None:
+def assert_stable(
+    actual: Any, expected: Any = None, *, what: str = "the result", hint: str = "", **close: float
+) -> None:
     """`actual` is finite everywhere; close to `expected` when it is given."""
     array = _as_array(actual, what, hint)
     bad = ~np.isfinite(array)
@@ -69,7 +71,8 @@ def assert_stable(actual: Any, expected: Any = None, *, what: str = "the result"
             f"{_subject(what)} is not finite: {int(bad.sum())} of {array.size} elements are inf or NaN.",
             got=full(array),
             where=f"at {_index(index)}: {array[index]}" if index else "",
-            hint=hint or "Large inputs overflow in exp: subtract the maximum, or use a form that cannot overflow.",
+            hint=hint
+            or "Large inputs overflow in exp: subtract the maximum, or use a form that cannot overflow.",
             value=actual,
         )
     if expected is not None:
@@ -238,7 +241,9 @@ def _fail_values(
     hint: str,
 ) -> None:
     ranked = np.where(np.isfinite(error), error, np.inf)
-    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(np.where(wrong, ranked, -1.0))), ranked.shape))
+    index = tuple(
+        int(i) for i in np.unravel_index(int(np.argmax(np.where(wrong, ranked, -1.0))), ranked.shape)
+    )
     if wanted.ndim == 0:
         fail(
             f"{_subject(what)} is {_number(got[()])}; {_number(wanted[()])} was expected.",

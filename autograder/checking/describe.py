@@ -38,7 +38,11 @@ def brief(value: Any, depth: int = 0) -> str:
         if len(value) > 8:
             parts.append(f"... {len(value)} keys")
         return "{" + ", ".join(parts) + "}"
-    text = repr(value) if value is None or isinstance(value, bool | int | float | str | bytes) else type(value).__name__
+    text = (
+        repr(value)
+        if value is None or isinstance(value, bool | int | float | str | bytes)
+        else type(value).__name__
+    )
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -50,7 +54,9 @@ def shape_text(shape: Sequence[int]) -> str:
 def full(value: Any) -> str:
     """A value with its numbers, summarised where it is large."""
     if isinstance(value, np.ndarray) and value.ndim:
-        body = np.array2string(value, precision=6, threshold=40, edgeitems=2, max_line_width=76, suppress_small=False)
+        body = np.array2string(
+            value, precision=6, threshold=40, edgeitems=2, max_line_width=76, suppress_small=False
+        )
         text = f"{value.dtype} array {shape_text(value.shape)}\n{body}"
     elif is_tensor(value):
         text = f"{brief(value)}\n" + full(value.detach().cpu().numpy()).partition("\n")[2]

@@ -88,7 +88,9 @@ def same_value(a: Any, b: Any) -> bool:
         return a.keys() == b.keys() and all(same_value(a[key], b[key]) for key in a)
     if is_tensor(a) or is_tensor(b):
         return is_tensor(a) == is_tensor(b) and same_value(a.detach().numpy(), b.detach().numpy())
-    if isinstance(a, np.ndarray | np.generic | int | float) and isinstance(b, np.ndarray | np.generic | int | float):
+    if isinstance(a, np.ndarray | np.generic | int | float) and isinstance(
+        b, np.ndarray | np.generic | int | float
+    ):
         x, y = np.asarray(a), np.asarray(b)
         if x.shape != y.shape:
             return False

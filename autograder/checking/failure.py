@@ -10,7 +10,9 @@ from autograder.course.results import Finding
 if TYPE_CHECKING:
     from autograder.checking.proxy import Student
 
-current_student: contextvars.ContextVar[Student | None] = contextvars.ContextVar("current_student", default=None)
+current_student: contextvars.ContextVar[Student | None] = contextvars.ContextVar(
+    "current_student", default=None
+)
 """The student under test, so that a failing assertion can say which call its value came from."""
 
 
@@ -36,7 +38,14 @@ class StudentError(Exception):
     def __init__(
         self, kind: str, type: str, text: str, where: list[tuple[str, int, str]], name: str, call: str
     ) -> None:
-        self.kind, self.type, self.text, self.where, self.name, self.call = kind, type, text, where, name, call
+        self.kind, self.type, self.text, self.where, self.name, self.call = (
+            kind,
+            type,
+            text,
+            where,
+            name,
+            call,
+        )
         super().__init__(self.headline)
 
     @property

@@ -71,5 +71,10 @@ def assert_gradients(
 
         expected = numerical_gradient(along, at[name], upstream, h)
         assert_close(
-            gradient, expected if expected.ndim else float(expected), rtol=rtol, atol=atol, what=f"d{name}", hint=hint
+            gradient,
+            expected if expected.ndim else float(expected),
+            rtol=rtol,
+            atol=atol,
+            what=f"d{name}",
+            hint=hint,
         )

@@ -76,7 +76,9 @@ def read_mistakes(path: Path) -> list[Mistake]:
     names = [node.name for node, _ in found]
     for node, _ in found:
         if names.count(node.name) > 1:
-            raise MistakesError(f"{path}, line {node.lineno}: two mistakes are called {node.name}. Rename one.")
+            raise MistakesError(
+                f"{path}, line {node.lineno}: two mistakes are called {node.name}. Rename one."
+            )
     return [_read_one(path, node, call, lines, preface) for node, call in found]
 
 
@@ -87,7 +89,11 @@ def _first_line(node: ast.stmt) -> int:
 
 def _decorator(node: ast.stmt) -> ast.Call | None:
     for decorator in getattr(node, "decorator_list", []):
-        if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "mistake":
+        if (
+            isinstance(decorator, ast.Call)
+            and isinstance(decorator.func, ast.Name)
+            and decorator.func.id == "mistake"
+        ):
             return decorator
     return None
 
@@ -107,7 +113,9 @@ def _read_one(
         values = [ast.literal_eval(argument) for argument in call.args]
         named = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
     except ValueError as error:
-        raise MistakesError(f"{path}, line {call.lineno}: the arguments of @mistake must be plain strings.") from error
+        raise MistakesError(
+            f"{path}, line {call.lineno}: the arguments of @mistake must be plain strings."
+        ) from error
     arguments = dict(zip(("question", "sentence"), values, strict=False)) | named
     question, sentence = arguments.get("question"), arguments.get("sentence")
     if not isinstance(question, str) or not isinstance(sentence, str):

@@ -47,7 +47,9 @@ class Context(Protocol):
 class SolutionContext:
     """Tests the solution itself, in this process, optionally with cells loaded after it (a mistake, a variant)."""
 
-    def __init__(self, cells: Sequence[Any], extra: Sequence[tuple[str, str]] = (), *, seed: int = PLAIN_SEED) -> None:
+    def __init__(
+        self, cells: Sequence[Any], extra: Sequence[tuple[str, str]] = (), *, seed: int = PLAIN_SEED
+    ) -> None:
         self.seed = seed
         self._tested = load_cells(cells, extra)
         # Loaded apart: `given` puts calls to the reference into the namespace under test.
@@ -89,7 +91,9 @@ def stable_name(item: pytest.Item) -> str:
 
 def derived_seed(seed: int, name: str) -> int:
     """A seed for one test from the submission's seed."""
-    return int(np.random.SeedSequence([seed % 2**64, zlib.crc32(name.encode())]).generate_state(1, np.uint64)[0])
+    return int(
+        np.random.SeedSequence([seed % 2**64, zlib.crc32(name.encode())]).generate_state(1, np.uint64)[0]
+    )
 
 
 def _context(request: pytest.FixtureRequest) -> Context:
@@ -114,7 +118,9 @@ def student(request: pytest.FixtureRequest) -> Iterator[Student]:
     context = _context(request)
     mark = request.node.get_closest_marker("question")
     given = mark.kwargs.get("given", ()) if mark else ()
-    with context.student(derived_seed(context.seed, "student " + stable_name(request.node)), given) as student:
+    with context.student(
+        derived_seed(context.seed, "student " + stable_name(request.node)), given
+    ) as student:
         request.node.stash[EVENTS] = student
         token = current_student.set(student)
         try:

@@ -25,7 +25,9 @@ ParameterNames = Callable[[str], Sequence[str] | None]
 class Backend(Protocol):
     """Carries one request to the student's code and brings the reply."""
 
-    def transact(self, header: dict[str, Any], buffers: list[Any], nbytes: int) -> tuple[Any, bytearray | bytes]:
+    def transact(
+        self, header: dict[str, Any], buffers: list[Any], nbytes: int
+    ) -> tuple[Any, bytearray | bytes]:
         """Header and payload of the reply."""
         ...
 
@@ -36,7 +38,9 @@ class LocalBackend:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    def transact(self, header: dict[str, Any], buffers: list[Any], nbytes: int) -> tuple[Any, bytearray | bytes]:
+    def transact(
+        self, header: dict[str, Any], buffers: list[Any], nbytes: int
+    ) -> tuple[Any, bytearray | bytes]:
         """Answered by the service directly; buffers are copied, as a socket would."""
         reply, out, _ = self._service.handle(header, bytearray(b"".join(buffers)))
         return reply, bytearray(b"".join(out))

@@ -110,10 +110,6 @@ def test_html(result: TestResult, note: str = "", question: str = "") -> str:
     return _fragment("test", _view(result, question), note)
 
 
-# pytest would take a function of this name for a test wherever a test file imports it.
-test_html.__test__ = False  # type: ignore[attr-defined]
-
-
 def panel_html(question: str, results: Sequence[TestResult], seconds: float) -> str:
     """The panel of `check(question)`: what passed and what did not; the first failure is open."""
     return _fragment("panel", _panel(question, results, seconds))
@@ -174,12 +170,12 @@ def _view(result: TestResult, question: str = "") -> dict[str, Any]:
     if not view["has_details"]:
         return view
     finding = result.finding
-    headline = finding.headline if finding else ""
+    headline = safe_text(finding.headline).strip() if finding else ""
     message = safe_text(result.message).strip()
     if headline:
         view["lead"] = headline
         # The message of a failed assertion is its finding in words: shown once is enough.
-        if state != "failed" and headline.strip() not in message:
+        if state != "failed" and headline not in message:
             view["block"] = message
     elif message and "\n" not in message and len(message) <= 300:
         view["lead"] = message

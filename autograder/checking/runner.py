@@ -195,7 +195,9 @@ class _Driver:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             lines = [line for line in str(report.longrepr).splitlines() if line.strip()]
-            self.problems.append(f"{report.nodeid}: {lines[-1].removeprefix('E').strip() if lines else 'unreadable'}")
+            self.problems.append(
+                f"{report.nodeid}: {lines[-1].removeprefix('E').strip() if lines else 'unreadable'}"
+            )
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -236,13 +238,24 @@ def run_suite(files: Sequence[Path], body: Callable[[Suite], T]) -> T:
     driver = _Driver(body)
     options = ["--assert=plain", "--import-mode=importlib", "--capture=no", "--noconftest", "-W", "ignore"]
     options += ["-c", os.devnull, "--rootdir", str(files[0].parent)]
-    for name in ("terminal", "cacheprovider", "faulthandler", "logging", "junitxml", "doctest", "unittest", "stepwise"):
+    for name in (
+        "terminal",
+        "cacheprovider",
+        "faulthandler",
+        "logging",
+        "junitxml",
+        "doctest",
+        "unittest",
+        "stepwise",
+    ):
         options += ["-p", f"no:{name}"]
     with _no_foreign_plugins():
         pytest.main([*options, *map(str, files)], plugins=[plugin, driver])
     if driver.error is not None:
         raise driver.error
     if not driver.ran or driver.problems:
-        raise SuiteError("The suite cannot be collected: " + ("; ".join(driver.problems) or "no test was found"))
+        raise SuiteError(
+            "The suite cannot be collected: " + ("; ".join(driver.problems) or "no test was found")
+        )
     value: T = driver.value
     return value

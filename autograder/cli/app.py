@@ -43,7 +43,9 @@ def _root(
 @app.command()
 def build(
     slugs: Slugs = None,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail where a build would change something.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; fail where a build would change something.")
+    ] = False,
     execute: Annotated[bool, typer.Option(help="Run the solution notebook.")] = True,
     course: CourseFolder = HERE,
 ) -> None:
@@ -79,13 +81,19 @@ def check(
 @app.command()
 def grade(
     slug: Slug,
-    paths: Annotated[list[Path], typer.Argument(help="Notebooks, folders, nbgrader's submitted/, or LMS zips.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Notebooks, folders, nbgrader's submitted/, or LMS zips.")
+    ],
     jobs: Jobs = 1,
-    json: Annotated[str | None, typer.Option("--json", help="Where to write the report; - for standard output.")] = None,
+    json: Annotated[
+        str | None, typer.Option("--json", help="Where to write the report; - for standard output.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     db: Annotated[str | None, typer.Option("--db", help="The gradebook as an SQLAlchemy URL.")] = None,
     feedback: Annotated[bool, typer.Option(help="Write the feedback pages.")] = True,
-    gradebook: Annotated[bool, typer.Option(help="Write nbgrader's gradebook and autograded notebooks.")] = True,
+    gradebook: Annotated[
+        bool, typer.Option(help="Write nbgrader's gradebook and autograded notebooks.")
+    ] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     unsafe_no_sandbox: Annotated[
         bool, typer.Option("--unsafe-no-sandbox", help="Grade without protection; stamped on every report.")
@@ -128,7 +136,9 @@ def export(
 
 
 @app.command()
-def report(report: Annotated[Path, typer.Argument(help="A report written by `autograder grade --json`.")]) -> None:
+def report(
+    report: Annotated[Path, typer.Argument(help="A report written by `autograder grade --json`.")],
+) -> None:
     """Print a report as a table: students, scores, what went wrong most."""
     from autograder.cli.publishing import run_report
 
@@ -138,7 +148,9 @@ def report(report: Annotated[Path, typer.Argument(help="A report written by `aut
 @app.command()
 def audit(
     slugs: Slugs = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Grade the solution and each variant with this many seeds.")] = 1,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Grade the solution and each variant with this many seeds.")
+    ] = 1,
     jobs: Jobs = 1,
     course: CourseFolder = HERE,
 ) -> None:
@@ -150,14 +162,19 @@ def audit(
 
 @app.command()
 def demo(
-    to: Annotated[Path, typer.Option("--to", help="A folder for the demonstration; made anew.")] = Path("demo"),
+    to: Annotated[Path, typer.Option("--to", help="A folder for the demonstration; made anew.")] = Path(
+        "demo"
+    ),
+    slug: Annotated[
+        str | None, typer.Option("--assignment", help="Which assignment the class hands in.")
+    ] = None,
     jobs: Jobs = 2,
     course: CourseFolder = HERE,
 ) -> None:
     """The whole way on a sample class: release, solve, cheat, grade, give back. No network."""
     from autograder.cli.demo import run_demo
 
-    raise typer.Exit(run_demo(course, to, jobs))
+    raise typer.Exit(run_demo(course, to, jobs, slug))
 
 
 @data_app.command("list")
@@ -169,7 +186,9 @@ def data_list() -> None:
 
 
 @data_app.command("fetch")
-def data_fetch(names: Annotated[list[str] | None, typer.Argument(help="Data sets; all when none is named.")] = None) -> None:
+def data_fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="Data sets; all when none is named.")] = None,
+) -> None:
     """Download data sets into the data root, checked by their sha256."""
     from autograder.cli.data import run_fetch
 

@@ -17,7 +17,9 @@ def run_check(notebook: Path, questions: Sequence[str]) -> int:
     """Load the notebook's cells and check. 0 when everything passed, 1 when not."""
     suite = notebook.parent / PUBLIC_SUITE
     if not suite.is_file():
-        raise CheckError(f"{PUBLIC_SUITE} is not beside {notebook}. Put the file that came with the notebook there.")
+        raise CheckError(
+            f"{PUBLIC_SUITE} is not beside {notebook}. Put the file that came with the notebook there."
+        )
     namespace: dict[str, Any] = load_notebook(notebook, lambda note: print(note, file=sys.stderr))
     passed = True
     for question in questions or public_questions(suite):

@@ -16,7 +16,11 @@ def run_list() -> int:
     for name in ("name", "what", "state"):
         table.add_column(name)
     for info in list_datasets():
-        size = f"{info.download_bytes / 1e6:.0f} MB to fetch" if info.download_bytes else "to be put there by hand"
+        size = (
+            f"{info.download_bytes / 1e6:.0f} MB to fetch"
+            if info.download_bytes
+            else "to be put there by hand"
+        )
         state = "embedded" if info.embedded else "here" if info.present else size
         table.add_row(info.name, info.title, state)
     console().print(table)

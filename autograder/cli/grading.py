@@ -47,7 +47,9 @@ def run_grade(folder: Path, command: GradeCommand) -> int:
     write_report(report, target)
     pages = []
     if command.feedback:
-        pages = write_feedback(report, course.title, course.assignment(command.slug), course.root / "feedback")
+        pages = write_feedback(
+            report, course.title, course.assignment(command.slug), course.root / "feedback"
+        )
     refused = [entry for entry in report.submissions if entry.status == "refused"]
     if not command.quiet:
         for line in _summary(course, command, report, target, pages):
@@ -72,7 +74,8 @@ def graded_report(course: Course, command: GradeCommand) -> Report:
         if command.gradebook:
             gradebook = stack.enter_context(Gradebook(command.db or default_url(course), course))
             recorder = GradebookRecorder(
-                gradebook, {found.student: found.timestamp for found in collected.submissions if found.exact_time}
+                gradebook,
+                {found.student: found.timestamp for found in collected.submissions if found.exact_time},
             )
         update = stack.enter_context(progress(assignment.slug, quiet=command.quiet))
 
@@ -99,7 +102,11 @@ def _summary(
         full = sum(entry.score == entry.max_score for entry in graded)
         lines.append(
             f"{len(graded)} graded, mean {mean:.1f} of {graded[0].max_score:g}, {full} with full marks"
-            + (f"; {len(report.submissions) - len(graded)} refused" if len(graded) < len(report.submissions) else "")
+            + (
+                f"; {len(report.submissions) - len(graded)} refused"
+                if len(graded) < len(report.submissions)
+                else ""
+            )
             + "."
         )
     layers = "NO SANDBOX" if report.sandbox == [UNSAFE] else ", ".join(report.sandbox)

@@ -20,11 +20,15 @@ def read_report(path: Path) -> Report:
     try:
         return Report.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise PublishingError(f"There is no report {path}. `autograder grade --json {path} ...` writes one.") from None
+        raise PublishingError(
+            f"There is no report {path}. `autograder grade --json {path} ...` writes one."
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise PublishingError(f"{path} is not a report of `autograder grade`: {where}: {first['msg']}.") from None
+        raise PublishingError(
+            f"{path} is not a report of `autograder grade`: {where}: {first['msg']}."
+        ) from None
 
 
 def run_feedback(folder: Path, path: Path, to: Path) -> int:
@@ -53,8 +57,12 @@ def run_report(path: Path) -> int:
     for name in ("student", "score", "of", "seconds", "lost in"):
         table.add_column(name, justify="left" if name in ("student", "lost in") else "right")
     for entry in report.submissions:
-        lost = ", ".join(question.name for question in entry.questions if question.points < question.max_points)
+        lost = ", ".join(
+            question.name for question in entry.questions if question.points < question.max_points
+        )
         score = f"{entry.score:g}" if entry.status == "graded" else "refused"
-        table.add_row(entry.student, score, f"{entry.max_score:g}", f"{entry.seconds:.2f}", lost or entry.reason)
+        table.add_row(
+            entry.student, score, f"{entry.max_score:g}", f"{entry.seconds:.2f}", lost or entry.reason
+        )
     console().print(table)
     return 0

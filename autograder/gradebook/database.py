@@ -233,7 +233,7 @@ class _Writer:
         self._update(table, changed)
 
     def _pairs(self, query: Any) -> dict[str, str]:
-        return dict(self._session.execute(query).tuples().all())
+        return {row[0]: row[1] for row in self._session.execute(query)}
 
     def _insert(self, table: Any, rows: list[dict[str, Any]]) -> None:
         if rows:

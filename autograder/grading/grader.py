@@ -122,10 +122,14 @@ def _require_every_question(assignment: Assignment, suite: Suite) -> None:
     known = {question.name for question in assignment.questions}
     for test in suite.tests:
         if test.question not in known:
-            raise SuiteError(f"{test.item.nodeid} belongs to {test.question!r}, which course.yml does not list.")
+            raise SuiteError(
+                f"{test.item.nodeid} belongs to {test.question!r}, which course.yml does not list."
+            )
     untested = known - {test.question for test in suite.tests}
     if untested:
-        raise SuiteError(f"No test belongs to {', '.join(sorted(untested))}. A question without a test cannot be graded.")
+        raise SuiteError(
+            f"No test belongs to {', '.join(sorted(untested))}. A question without a test cannot be graded."
+        )
 
 
 def sandbox_profile(assignment: Assignment, options: Options) -> Profile:

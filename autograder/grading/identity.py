@@ -39,10 +39,14 @@ def course_key(course: Course) -> bytes:
     except FileExistsError:
         key = path.read_bytes()
         if len(key) < 16:
-            raise StateError(f"{path} is damaged. Restore it from a backup, or delete it to draw a new key.") from None
+            raise StateError(
+                f"{path} is damaged. Restore it from a backup, or delete it to draw a new key."
+            ) from None
         return key
     except OSError as error:
-        raise StateError(f"Cannot write {path}: {error.strerror}. Grade from a course folder that you may write to.") from error
+        raise StateError(
+            f"Cannot write {path}: {error.strerror}. Grade from a course folder that you may write to."
+        ) from error
     with os.fdopen(descriptor, "wb") as file:
         key = secrets.token_bytes(32)
         file.write(key)

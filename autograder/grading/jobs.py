@@ -14,8 +14,8 @@ from typing import Any
 from autograder.course import Assignment, load_course
 from autograder.course.results import SubmissionResult
 from autograder.grading.grader import Graded, Grader, Options, with_grader
-from autograder.notebook.entries import UnreadableError
 from autograder.notebook.collect import Found
+from autograder.notebook.entries import UnreadableError
 
 MAX_ATTEMPTS = 2
 
@@ -155,7 +155,9 @@ class Pool:
                         waiting.append((task, attempt + 1))
                     else:
                         reason = f"The grader's process ended {attempt} times while grading it. Look at it by hand."
-                        yield refused(self._assignment, task.found.student, reason, task.found.label, task.seed)
+                        yield refused(
+                            self._assignment, task.found.student, reason, task.found.label, task.seed
+                        )
                 else:
                     yield graded
                 self._feed(job, waiting, attempts)

@@ -15,8 +15,8 @@ from autograder.grading.grader import Graded, Options
 from autograder.grading.identity import course_key, state_folder, submission_seed, suite_version
 from autograder.grading.jobs import Pool, Task, one_process, refused
 from autograder.grading.journal import Journal
-from autograder.notebook.entries import UnreadableError
 from autograder.notebook.collect import Collected
+from autograder.notebook.entries import UnreadableError
 from autograder.notebook.intake import read_release, read_submission
 
 BATCH = 25
@@ -113,7 +113,9 @@ def grade_submissions(
     return Report(assignment=assignment.slug, suite_version=version, sandbox=sandbox, submissions=results)
 
 
-def _with_graders(assignment: Assignment, options: RunOptions, tasks: int, run: Callable[..., Any]) -> list[str]:
+def _with_graders(
+    assignment: Assignment, options: RunOptions, tasks: int, run: Callable[..., Any]
+) -> list[str]:
     jobs = max(1, min(options.jobs, tasks))
     if jobs == 1:
         return list(one_process(assignment, options.grader, run))
@@ -146,7 +148,9 @@ def write_report(report: Report, path: Path) -> None:
     try:
         write_atomically(path, report.model_dump_json(indent=1) + "\n")
     except OSError as error:
-        raise ReportError(f"Cannot write {path}: {error.strerror}. Nothing was written; choose another place.") from error
+        raise ReportError(
+            f"Cannot write {path}: {error.strerror}. Nothing was written; choose another place."
+        ) from error
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -162,4 +166,3 @@ def write_atomically(path: Path, text: str) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-

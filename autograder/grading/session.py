@@ -95,10 +95,19 @@ def _capital(text: str) -> str:
 
 
 def _raised(name: str, error: dict[str, Any]) -> str:
-    kind, text = str(error.get("type", "an exception"))[:100], str(error.get("text", "")).partition("\n")[0][:200]
+    kind, text = (
+        str(error.get("type", "an exception"))[:100],
+        str(error.get("text", "")).partition("\n")[0][:200],
+    )
     where = error.get("where")
     line = ""
-    if type(where) is list and where and type(where[-1]) is list and len(where[-1]) == 3 and type(where[-1][1]) is int:
+    if (
+        type(where) is list
+        and where
+        and type(where[-1]) is list
+        and len(where[-1]) == 3
+        and type(where[-1][1]) is int
+    ):
         line = f", line {where[-1][1]},"
     return f"{_capital(name)}{line} raised {kind}{': ' + text if text else ''}. What it defines after that is missing."
 

@@ -8,7 +8,9 @@ from autograder.grading.grader import Options, with_grader
 from autograder.grading.identity import course_key, submission_seed
 
 
-def grade_one(assignment: Assignment, raw: bytes, student: str, options: Options | None = None) -> SubmissionResult:
+def grade_one(
+    assignment: Assignment, raw: bytes, student: str, options: Options | None = None
+) -> SubmissionResult:
     """Grade one notebook with the seed that `autograder grade` would use, so that both give the same grade.
 
     Raises what `with_grader` raises where suite, mistakes or sandbox cannot be used.

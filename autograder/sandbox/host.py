@@ -22,7 +22,7 @@ from typing import Any
 from autograder.sandbox import kernel
 from autograder.sandbox.paths import readable_paths
 from autograder.sandbox.verdicts import CallTimeout, SandboxError, WorkerLost
-from autograder.sandbox.wire import Channel, Deadline, Decoder, Encoder, Handle, PeerClosed, WireError
+from autograder.sandbox.wire import Channel, Deadline, Decoder, Encoder, PeerClosed, WireError
 
 START_SECONDS = 120.0
 HELLO_SECONDS = 10.0
@@ -46,7 +46,12 @@ class Profile:
     @property
     def layers(self) -> list[str]:
         """The layers that this profile puts in force."""
-        on = {"landlock": self.landlock, "seccomp": self.seccomp, "rlimits": True, "namespaces": self.namespaces}
+        on = {
+            "landlock": self.landlock,
+            "seccomp": self.seccomp,
+            "rlimits": True,
+            "namespaces": self.namespaces,
+        }
         return [layer for layer in LAYERS if on[layer]]
 
 
@@ -120,7 +125,9 @@ class Zygote:
         ours.settimeout(HELLO_SECONDS)
         if not answer.get("ready"):
             self.close()
-            stderr = self._process.stderr.read().decode(errors="replace").strip() if self._process.stderr else ""
+            stderr = (
+                self._process.stderr.read().decode(errors="replace").strip() if self._process.stderr else ""
+            )
             reason = answer.get("failed") or (stderr.splitlines() or ["it ended at once"])[-1]
             raise SandboxError(f"The sandbox could not start: {reason}")
 
@@ -393,7 +400,9 @@ def available_profile(profile: Profile) -> Profile:
     Raises `SandboxError` where Landlock or seccomp, without which nothing is graded, is missing.
     """
     if sys.platform != "linux" or kernel.MACHINE not in kernel.ARCHITECTURES:
-        raise SandboxError("Sandboxed grading needs Linux on x86_64 or aarch64. Grade in a container or a virtual machine.")
+        raise SandboxError(
+            "Sandboxed grading needs Linux on x86_64 or aarch64. Grade in a container or a virtual machine."
+        )
     if profile.landlock and not kernel.landlock_abi():
         raise SandboxError(
             "This kernel offers no Landlock, so a submission could read the hidden tests. Use a kernel from 5.13 on with "
@@ -404,4 +413,3 @@ def available_profile(profile: Profile) -> Profile:
         return profile
     except SandboxError:
         return replace(profile, namespaces=False)
-

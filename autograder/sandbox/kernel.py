@@ -91,7 +91,9 @@ def landlock_ruleset(
     handled = (1 << (13 + (abi >= 2) + (abi >= 3) + (abi >= 5))) - 1
     attribute = struct.pack("QQQ", handled, 3 if abi >= 4 else 0, 3 if abi >= 6 else 0)
     size = 24 if abi >= 6 else 16 if abi >= 4 else 8
-    ruleset = _check(syscall(_LANDLOCK_CREATE, ctypes.c_char_p(attribute), size, 0), "landlock_create_ruleset")
+    ruleset = _check(
+        syscall(_LANDLOCK_CREATE, ctypes.c_char_p(attribute), size, 0), "landlock_create_ruleset"
+    )
     special = _FS_MAKE_CHAR | _FS_MAKE_SOCK | _FS_MAKE_FIFO | _FS_MAKE_BLOCK
     rules: Sequence[tuple[Iterable[str], int]] = (
         (readable, _FS_READ_FILE | _FS_READ_DIR | _FS_EXECUTE),
@@ -136,7 +138,11 @@ def enter_user_namespace(also: int = 0) -> None:
     user, group = os.getuid(), os.getgid()
     set_dumpable(True)  # an undumpable process does not own its own /proc/self/uid_map
     unshare(NEWUSER | also)
-    for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{user} {user} 1"),
+        ("gid_map", f"{group} {group} 1"),
+    ):
         descriptor = os.open(f"/proc/self/{name}", os.O_WRONLY)
         try:
             os.write(descriptor, text.encode())  # unbuffered: the kernel's refusal must be seen here
@@ -169,7 +175,10 @@ def new_root(readable: Iterable[str], box: str) -> None:
         old = root + "/.old"
         os.mkdir(old)  # noqa: PTH102
         number = {"x86_64": 155, "aarch64": 41}[MACHINE]
-        _check(syscall(number, ctypes.c_char_p(os.fsencode(root)), ctypes.c_char_p(os.fsencode(old))), "pivot_root")
+        _check(
+            syscall(number, ctypes.c_char_p(os.fsencode(root)), ctypes.c_char_p(os.fsencode(old))),
+            "pivot_root",
+        )
         os.chdir("/")
         os.rmdir("/.old" + root)  # noqa: PTH106 - the mount is gone from there: only the empty folder is left
         _check(_libc.umount2(b"/.old", _MNT_DETACH), "umount /.old")

@@ -74,7 +74,9 @@ class Service:
             text = "(its text could not be read)"
         where = []
         if isinstance(error, SyntaxError) and error.filename and self._is_student_file(str(error.filename)):
-            where.append([str(error.filename)[:200], int(error.lineno or 0), str(error.text or "").strip()[:200]])
+            where.append(
+                [str(error.filename)[:200], int(error.lineno or 0), str(error.text or "").strip()[:200]]
+            )
             text = str(error.msg)[:MAX_TEXT]
         for frame, line in traceback.walk_tb(error.__traceback__):
             filename = frame.f_code.co_filename

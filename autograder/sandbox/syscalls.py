@@ -99,7 +99,9 @@ def program(*, allow_fork: bool, own_pid: int | None) -> list[Instruction]:
     ]
     for numbers in REFUSED.values():
         filter_ += _when(numbers[column], [_refuse(errno.EPERM)])
-    filter_ += _when(_CLONE3[column], [_refuse(errno.ENOSYS)])  # its flags lie behind a pointer: libc falls back
+    filter_ += _when(
+        _CLONE3[column], [_refuse(errno.ENOSYS)]
+    )  # its flags lie behind a pointer: libc falls back
     if not allow_fork:
         for numbers in _FORKS:
             filter_ += _when(numbers[column], [_refuse(errno.EPERM)])
@@ -111,14 +113,25 @@ def program(*, allow_fork: bool, own_pid: int | None) -> list[Instruction]:
     for option in _PRCTL_REFUSED:
         prctl += [(_JUMP_EQUAL, 0, 1, option), _refuse(errno.EPERM)]
     filter_ += _when(_PRCTL[column], [*prctl, allow])
-    ioctl = [_argument(1), (_JUMP_EQUAL, 1, 0, _TIOCSTI), (_JUMP_EQUAL, 0, 1, _TIOCLINUX), _refuse(errno.EPERM)]
+    ioctl = [
+        _argument(1),
+        (_JUMP_EQUAL, 1, 0, _TIOCSTI),
+        (_JUMP_EQUAL, 0, 1, _TIOCLINUX),
+        _refuse(errno.EPERM),
+    ]
     filter_ += _when(_IOCTL[column], [*ioctl, allow])
     if own_pid is not None:
         only_self = [_argument(0), (_JUMP_EQUAL, 0, 1, own_pid), allow, _refuse(errno.EPERM)]
         for numbers in _SIGNALS.values():
             filter_ += _when(numbers[column], only_self)
         # prlimit64 on itself (pid 0 or its own) reads limits; on others it is refused.
-        prlimit = [_argument(0), (_JUMP_EQUAL, 1, 0, 0), (_JUMP_EQUAL, 0, 1, own_pid), allow, _refuse(errno.EPERM)]
+        prlimit = [
+            _argument(0),
+            (_JUMP_EQUAL, 1, 0, 0),
+            (_JUMP_EQUAL, 0, 1, own_pid),
+            allow,
+            _refuse(errno.EPERM),
+        ]
         filter_ += _when(_PRLIMIT[column], prlimit)
     return [*filter_, allow]
 
@@ -128,7 +141,9 @@ def install(*, allow_fork: bool, own_pid: int | None) -> None:
     instructions = program(allow_fork=allow_fork, own_pid=own_pid)
     raw = b"".join(struct.pack("HBBI", *instruction) for instruction in instructions)
     buffer = ctypes.create_string_buffer(raw, len(raw))
-    header = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(instructions), ctypes.addressof(buffer)), 16)
+    header = ctypes.create_string_buffer(
+        struct.pack("HxxxxxxQ", len(instructions), ctypes.addressof(buffer)), 16
+    )
     number = _SECCOMP[("x86_64", "aarch64").index(MACHINE)]
     no_new_privileges()
     result = syscall(number, 1, 1, ctypes.cast(header, ctypes.c_void_p))  # SECCOMP_SET_MODE_FILTER, TSYNC

@@ -85,7 +85,9 @@ class Handle:
         return self._owner.call_handle(self, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # NumPy, pytest and copy probe for protocols; none of them may reach the worker
+        if name.startswith(
+            "__"
+        ):  # NumPy, pytest and copy probe for protocols; none of them may reach the worker
             raise AttributeError(name)
         return self._owner.get_attribute(self, name)
 
@@ -291,7 +293,12 @@ class Decoder:
             raise WireError("malformed tensor") from error
 
     def _scalar(self, rest: list[Any], depth: int) -> Any:
-        if len(rest) != 2 or type(rest[0]) is not str or rest[0] not in _NUMERIC or type(rest[1]) is not bytes:
+        if (
+            len(rest) != 2
+            or type(rest[0]) is not str
+            or rest[0] not in _NUMERIC
+            or type(rest[1]) is not bytes
+        ):
             raise WireError("malformed scalar")
         dtype = np.dtype(rest[0])
         if len(rest[1]) != dtype.itemsize:
@@ -343,7 +350,9 @@ class Channel:
         """The socket's descriptor."""
         return self.socket.fileno()
 
-    def send(self, header: Any, buffers: Sequence[Any] = (), nbytes: int = 0, deadline: float | None = None) -> None:
+    def send(
+        self, header: Any, buffers: Sequence[Any] = (), nbytes: int = 0, deadline: float | None = None
+    ) -> None:
         """Send one message. `deadline` is on `time.monotonic`'s clock. Raises `PeerClosed`, `Deadline`, `WireError`."""
         import msgpack
 
@@ -383,7 +392,9 @@ class Channel:
             header = msgpack.unpackb(
                 raw, raw=False, strict_map_key=True, use_list=True, max_ext_len=0, max_map_len=64
             )
-        except Exception as error:  # msgpack raises ValueError, its own StackError, UnicodeDecodeError and others
+        except (
+            Exception
+        ) as error:  # msgpack raises ValueError, its own StackError, UnicodeDecodeError and others
             raise WireError(f"the header is malformed ({type(error).__name__})") from error
         return header, self._exactly(payload_length, deadline)
 

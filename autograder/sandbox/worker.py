@@ -202,7 +202,9 @@ def _serve_test(submission: Submission, sock: socket.socket, seed: int, folder: 
 
     def upcall(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         encoder = Encoder()
-        channel.send({"up": name, "args": encoder.encode((list(args), kwargs))}, encoder.buffers, encoder.nbytes)
+        channel.send(
+            {"up": name, "args": encoder.encode((list(args), kwargs))}, encoder.buffers, encoder.nbytes
+        )
         reply, payload = channel.receive()
         if "ok" in reply:
             return Decoder(payload, lambda id, typename: Handle(id, typename)).decode(reply["ok"])

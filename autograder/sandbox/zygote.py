@@ -35,7 +35,7 @@ def _import_libraries(torch: bool) -> None:
     import matplotlib
     import msgpack  # noqa: F401
     import numpy as np
-    import numpy.lib.stride_tricks  # noqa: F401
+    import numpy.lib.stride_tricks
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
@@ -111,7 +111,11 @@ def _isolate(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _become_worker(
-    request: dict[str, Any], config: dict[str, Any], isolate: dict[str, Any], connection: int, base_memory: int
+    request: dict[str, Any],
+    config: dict[str, Any],
+    isolate: dict[str, Any],
+    connection: int,
+    base_memory: int,
 ) -> None:
     """Lock down, then load and serve a submission. Never returns; a lock-down that fails is reported and ends it."""
     try:
@@ -131,7 +135,11 @@ def _become_worker(
 
 
 def _lock_down(
-    request: dict[str, Any], config: dict[str, Any], isolate: dict[str, Any], connection: int, base_memory: int
+    request: dict[str, Any],
+    config: dict[str, Any],
+    isolate: dict[str, Any],
+    connection: int,
+    base_memory: int,
 ) -> None:
     limits = request["limits"]
     os.setsid()
@@ -147,7 +155,9 @@ def _lock_down(
     os.closerange(max(kept) + 1, 65536)
     box = request["box"] or BOX
     os.environ.clear()
-    os.environ.update(HOME=box, TMPDIR=box, PATH="/usr/bin:/bin", LANG="C.UTF-8", MPLBACKEND="Agg", OMP_NUM_THREADS="1")
+    os.environ.update(
+        HOME=box, TMPDIR=box, PATH="/usr/bin:/bin", LANG="C.UTF-8", MPLBACKEND="Agg", OMP_NUM_THREADS="1"
+    )
     user = FIRST_WORKER_UID + os.getpid() % 65536 if os.getuid() == 0 else None
     if config["namespaces"]:
         kernel.unshare(kernel.NEWPID | kernel.NEWNS)

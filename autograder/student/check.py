@@ -79,7 +79,9 @@ def check_namespace(question: str, namespace: dict[str, Any], suite_file: Path) 
 def public_questions(suite_file: Path) -> list[str]:
     """The questions that the public suite has tests for, in its order."""
     try:
-        return run_suite([suite_file], lambda suite: list(dict.fromkeys(test.question for test in suite.tests)))
+        return run_suite(
+            [suite_file], lambda suite: list(dict.fromkeys(test.question for test in suite.tests))
+        )
     except SuiteError as error:
         raise CheckError(f"The public tests cannot be used: {error}") from None
 

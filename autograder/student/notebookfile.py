@@ -36,7 +36,9 @@ def load_notebook(path: Path, note: Callable[[str], None]) -> dict[str, Any]:
     except FileNotFoundError:
         raise CheckError(f"There is no notebook {path}.") from None
     except Exception as error:  # nbformat lets many kinds of error through
-        raise CheckError(f"{path} is not a readable notebook ({type(error).__name__}). Save it again in Jupyter.") from None
+        raise CheckError(
+            f"{path} is not a readable notebook ({type(error).__name__}). Save it again in Jupyter."
+        ) from None
     os.environ.setdefault("MPLBACKEND", "Agg")
     module = types.ModuleType("__main__")
     namespace = module.__dict__

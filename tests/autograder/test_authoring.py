@@ -10,6 +10,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from tiny_course import PUBLIC, SOURCE, write_tiny_course
+
 from autograder.authoring import BuildError, build_assignment
 from autograder.authoring.leaks import release_problems, says_something
 from autograder.authoring.notebooks import checksum, release_notebook, serialise
@@ -17,9 +19,9 @@ from autograder.authoring.regions import RegionError, find_regions, kept_offsets
 from autograder.course import load_course
 from autograder.notebook.cells import Cell, SourceError
 from autograder.notebook.percent import read_source
-from tiny_course import PUBLIC, SOURCE, write_tiny_course
 
 REPOSITORY = Path(__file__).parents[2]
+SHIFT = "shifted = scores - scores.max(axis=1, keepdims=True)"
 
 
 def tiny(root: Path):
@@ -30,6 +32,11 @@ def problems(folder: Path, **changed: str) -> list[str]:
     with pytest.raises(BuildError) as caught:
         build_assignment(tiny(write_tiny_course(folder, **changed)), execute=False)
     return [str(each) for each in caught.value.problems]
+
+
+def line_of(text: str, needle: str) -> int:
+    """The line on which the last occurrence of `needle` begins."""
+    return text[: text.rindex(needle)].count("\n") + 1
 
 
 def files(root: Path) -> dict[str, bytes]:
@@ -84,7 +91,9 @@ def test_a_changed_source_is_read_again(tmp_path):
 
 def test_headers_in_text_are_no_headers(tmp_path):
     path = tmp_path / "a.py"
-    path.write_text('import os\n\n# %%\n"""\n# %% no header\n"""\n\n# %%\n\n# %matplotlib inline\n', encoding="utf-8")
+    path.write_text(
+        'import os\n\n# %%\n"""\n# %% no header\n"""\n\n# %%\n\n# %matplotlib inline\n', encoding="utf-8"
+    )
     cells = read_source(path)
     assert [cell.line for cell in cells] == [1, 4, 10]
     assert cells[2].source == "%matplotlib inline"
@@ -126,7 +135,7 @@ def test_every_wrong_header_is_told_with_its_line(tmp_path):
         (9, "name is not a text"),
         (11, "no code cell"),
     ]:
-        assert any(line == l and what in w for l, w in found), (line, what, found)
+        assert any(line == at and what in said for at, said in found), (line, what, found)
     assert len(found) == 6
     assert "Did you mean 'question'?" in str(caught.value)
     path.write_text('# %%\n1\n# %% tags="show"\n2\n', encoding="utf-8")
@@ -140,7 +149,9 @@ def test_every_wrong_header_is_told_with_its_line(tmp_path):
 
 
 def test_regions_become_stubs_at_their_indentation():
-    source = "def f():\n    if x:\n        ### BEGIN SOLUTION\n        a\n        ### END SOLUTION\n    return 1"
+    source = (
+        "def f():\n    if x:\n        ### BEGIN SOLUTION\n        a\n        ### END SOLUTION\n    return 1"
+    )
     stub = "        # Write your code here.\n        raise NotImplementedError"
     assert strip_solutions(source) == f"def f():\n    if x:\n{stub}\n    return 1"
     assert kept_offsets(source) == [0, 1, 2, 2, 5]
@@ -173,7 +184,10 @@ def test_the_release_is_what_students_need_and_no_more(built):
         "assignments/tiny/test_public.py",
         "solutions/tiny/tiny.ipynb",
     }
-    assert sorted(path.name for path in (root / "assignments/tiny").iterdir()) == ["test_public.py", "tiny.ipynb"]
+    assert sorted(path.name for path in (root / "assignments/tiny").iterdir()) == [
+        "test_public.py",
+        "tiny.ipynb",
+    ]
     notebook = nbformat.read(root / "assignments/tiny/tiny.ipynb", as_version=4)
     nbformat.validate(notebook)
     assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
@@ -188,7 +202,13 @@ def test_the_release_is_what_students_need_and_no_more(built):
             assert (cell.outputs, cell.execution_count) == ([], None)
         assert "question" not in cell.metadata
     grade = by_id["test_softmax"].metadata.nbgrader
-    assert (grade.grade, grade.solution, grade.locked, grade.points, grade.schema_version) == (True, False, True, 3, 3)
+    assert (grade.grade, grade.solution, grade.locked, grade.points, grade.schema_version) == (
+        True,
+        False,
+        True,
+        3,
+        3,
+    )
     solution = by_id["softmax"].metadata.nbgrader
     assert (solution.grade, solution.solution, solution.locked) == (False, True, False)
     assert [cell.metadata.get("tags") for cell in notebook.cells][-2:] == [
@@ -287,19 +307,26 @@ def test_problems_of_structure_are_told_at_once(tmp_path):
     text = SOURCE.replace('check("softmax")', 'check("sofmax")')
     text = text.replace('# %% question="relu_forward"', '# %% question="relu_forward" tags=["show"]')
     text = text.replace('tags=["show"]\nprint(relu', 'tags=["shwo"]\nprint(relu')
-    text += '\n# %% question="softmax"\npass\n\n# %%\n### BEGIN SOLUTION\nx = 1\n\n# %%\ncheck("relu_forward")\n'
-    public = PUBLIC.replace('question("softmax")', 'question("sofmax")').replace("(student)", "(student, reference)", 1)
+    text += (
+        '\n# %% question="softmax"\npass\n\n# %%\n### BEGIN SOLUTION\nx = 1\n\n# %%\ncheck("relu_forward")\n'
+    )
+    public = PUBLIC.replace('question("softmax")', 'question("sofmax")').replace(
+        "(student)", "(student, reference)", 1
+    )
     found = problems(tmp_path, tiny=text, test_public=public)
+    check, shown = line_of(text, 'check("sofmax")'), line_of(text, "print(relu")
+    first = line_of(text, '# %% question="relu_forward"')
+    header, marker = line_of(text, '# %% question="softmax"'), line_of(text, "### BEGIN SOLUTION")
     for expected in [
-        "tiny.py:58 (cell 7): 'sofmax' is no question of tiny in course.yml. Did you mean 'softmax'?",
-        "tiny.py:10 (cell 3): A question's cell cannot be tagged show",
-        "tiny.py:61 (cell 8): Unknown tag 'shwo'. Did you mean 'show'?",
-        "tiny.py:68 (cell 10): The cell of 'softmax' has no solution region",
-        "tiny.py:72 (cell 11): BEGIN SOLUTION has no END SOLUTION after it",
+        f"tiny.py:{check} (cell 7): 'sofmax' is no question of tiny in course.yml. Did you mean 'softmax'?",
+        f"tiny.py:{first} (cell 3): A question's cell cannot be tagged",
+        f"tiny.py:{shown} (cell 8): Unknown tag 'shwo'. Did you mean 'show'?",
+        f"tiny.py:{header} (cell 10): The cell of 'softmax' has no solution region",
+        f"tiny.py:{marker} (cell 11): BEGIN SOLUTION has no END SOLUTION after it",
         "(cell 12): The question 'relu_forward' has a second grade cell",
         "The question 'softmax' of course.yml has no grade cell",
-        "test_public.py:14: 'sofmax' is no question",
-        "test_public.py:7: A public test asks for the reference",
+        f"test_public.py:{line_of(public, '@pytest.mark')}: 'sofmax' is no question",
+        f"test_public.py:{line_of(public, 'def test_relu')}: A public test asks for the reference",
         "test_public.py: The question 'softmax' has no public test",
     ]:
         assert any(expected in each for each in found), (expected, found)
@@ -314,7 +341,8 @@ def test_a_question_without_cells(tmp_path):
 
 
 def test_regions_where_they_do_not_belong(tmp_path):
-    text = SOURCE + "\n# %% [markdown]\n# BEGIN SOLUTION\n# a\n# END SOLUTION\n\n# %%\n### BEGIN SOLUTION\n### END SOLUTION\n"
+    text = f"{SOURCE}\n# %% [markdown]\n# BEGIN SOLUTION\n# a\n# END SOLUTION\n"
+    text += "\n# %%\n### BEGIN SOLUTION\n### END SOLUTION\n"
     found = problems(tmp_path, tiny=text)
     assert any("in a markdown cell" in each for each in found)
     assert any("in a cell without a question" in each for each in found)
@@ -337,28 +365,36 @@ def test_magics_are_python_enough(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("cell", "line"),
+    ("cell", "leak"),
     [
-        ("# %%\nexponentials = np.exp( shifted )  # here", 72),
-        ("# %%\ndef other(scores):\n    shifted = scores - scores.max(axis=1, keepdims=True)\n    return shifted", 73),
-        ("# %% [markdown]\n# Use `shifted = scores - scores.max(axis=1, keepdims=True)` first.", 72),
+        ("# %%\nexponentials = np.exp( shifted )  # here", "exponentials = np.exp("),
+        (f"# %%\ndef other(scores):\n    {SHIFT}\n    return shifted", SHIFT),
+        (f"# %% [markdown]\n# Use `{SHIFT}` first.", f"# Use `{SHIFT}"),
     ],
 )
-def test_a_line_of_a_solution_stops_the_build(tmp_path, cell, line):
-    found = problems(tmp_path, tiny=f"{SOURCE}\n{cell}\n")
+def test_a_line_of_a_solution_stops_the_build(tmp_path, cell, leak):
+    text = f"{SOURCE}\n{cell}\n"
+    found = problems(tmp_path, tiny=text)
     assert len(found) == 1
-    assert f"tiny.py:{line} (cell 10): This line also stands in the solution of 'softmax' (line " in found[0]
+    where, solved = line_of(text, leak), line_of(SOURCE, SHIFT if SHIFT in leak else leak)
+    assert (
+        f"tiny.py:{where} (cell 10): This line also stands in the solution of 'softmax' (line {solved})"
+        in found[0]
+    )
     header, _, body = cell.partition("\n")
     root = write_tiny_course(tmp_path / "given", tiny=f'{SOURCE}\n{header} tags=["given"]\n{body}\n')
     assert build_assignment(tiny(root), execute=False).written
 
 
 def test_the_public_suite_must_not_leak_either(tmp_path):
-    leak = PUBLIC + "\n\ndef expected(scores, shifted):\n    exponentials = np.exp(shifted)\n    return exponentials\n"
-    found = problems(tmp_path, test_public=leak + "    # see solutions/tiny and test_hidden.py\n")
+    text = (
+        PUBLIC + "\n\ndef expected(scores):\n    exponentials = np.exp(shifted)\n    # see solutions/tiny\n"
+    )
+    found = problems(tmp_path, test_public=text)
     assert len(found) == 2
-    assert "test_public.py:22: This line also stands in the solution of 'softmax'" in found[0]
-    assert "test_public.py:24: The release names 'solutions/'" in found[1]
+    leak, name = line_of(text, "exponentials ="), line_of(text, "# see")
+    assert f"test_public.py:{leak}: This line also stands in the solution of 'softmax'" in found[0]
+    assert f"test_public.py:{name}: The release names 'solutions/'" in found[1]
 
 
 def test_other_files_in_the_release_stop_the_build(tiny_course):
@@ -369,7 +405,9 @@ def test_other_files_in_the_release_stop_the_build(tiny_course):
     assert build_assignment(assignment, execute=False).written == ()
     (assignment.release / "data").mkdir()
     (assignment.release / "data/mistakes.py").write_text("", encoding="utf-8")
-    with pytest.raises(BuildError, match=r"assignments/tiny/data/mistakes.py: This file is no part of the release"):
+    with pytest.raises(
+        BuildError, match=r"assignments/tiny/data/mistakes.py: This file is no part of the release"
+    ):
         build_assignment(assignment, check=True)
 
 
@@ -389,15 +427,20 @@ def test_the_leak_check_reads_the_release_and_not_its_making(tiny_course):
     assert "other lines than the source" in found(unsolved)[0]
     assert "has outputs" in found(lambda released: released[5].update(outputs=[{}]))[0]
     assert "has been executed" in found(lambda released: released[5].update(execution_count=1))[0]
-    assert "metadata 'question'" in found(lambda released: released[5]["metadata"].update(question="softmax"))[0]
-    assert "metadata 'answer'" in found(lambda released: released[5]["metadata"]["nbgrader"].update(answer=1))[0]
+    assert (
+        "metadata 'question'" in found(lambda released: released[5]["metadata"].update(question="softmax"))[0]
+    )
+    assert (
+        "metadata 'answer'" in found(lambda released: released[5]["metadata"]["nbgrader"].update(answer=1))[0]
+    )
     assert "8 cells and the source has 9" in found(lambda released: released.pop())[0]
 
 
 @pytest.mark.parametrize("marker", ["BEGIN HIDDEN TESTS", "END MARK SCHEME"])
 def test_nbgraders_other_markers_are_refused(tmp_path, marker):
-    found = problems(tmp_path, tiny=f"{SOURCE}\n# %%\n# {marker}\n")
-    assert found == [f"solutions/tiny/tiny.py:72 (cell 10): The release would show the marker {marker}. Remove it."]
+    text = f"{SOURCE}\n# %%\n# {marker}\n"
+    at = f"solutions/tiny/tiny.py:{line_of(text, marker)} (cell 10)"
+    assert problems(tmp_path, tiny=text) == [f"{at}: The release would show the marker {marker}. Remove it."]
 
 
 @pytest.mark.parametrize(
@@ -443,30 +486,45 @@ def test_lines_that_say_nothing(line):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("old", "new", "at", "expected"),
     [
         (
-            SOURCE.replace("cache = x\n", "cache = y\n"),
-            "tiny.py:26 (cell 3): The solution raised CheckError: relu_forward: not all checks pass",
+            "np.maximum(x, 0)",
+            "np.abs(x)",
+            'check("relu',
+            "(cell 4): The solution raised CheckError: relu_forward: not",
         ),
         (
-            SOURCE.replace("print(relu_forward", "z = 1\nprint(1 / 0, relu_forward"),
-            "tiny.py:63 (cell 8): The solution raised ZeroDivisionError: division by zero. Correct it.",
+            "np.exp(shifted)",
+            "unknown",
+            "exponentials = unknown",
+            "(cell 6): The solution raised NameError: name 'unk",
         ),
-        (SOURCE.replace("print(relu_forward", "object() #"), "tiny.py:62 (cell 8): The output holds a memory address"),
         (
-            SOURCE.replace("print(relu_forward", "np.log(0) #"),
+            "print(relu_f",
+            "z = 1\nz / 0 #",
+            "z / 0",
+            "(cell 8): The solution raised ZeroDivisionError: division by",
+        ),
+        ("print(relu_f", "object() #", "object()", "(cell 8): The output holds a memory address"),
+        (
+            "print(relu_f",
+            "np.log(0) #",
+            "np.log(0)",
             "(cell 8): The cell warns: divide by zero encountered in log",
         ),
-        (SOURCE.replace("print(relu_forward", "import os; os._exit(1) #"), "(cell 8): The kernel died"),
+        ("print(relu_f", "import os; os._exit(1) #", "import os", "(cell 8): The kernel died in this cell"),
     ],
-    ids=["a check that fails", "an error", "an address", "a warning", "a crash"],
+    ids=["a check that fails", "an error in a function", "an error", "an address", "a warning", "a crash"],
 )
-def test_what_a_run_shows_stops_the_build(tmp_path, text, expected):
+def test_what_a_run_shows_stops_the_build(tmp_path, old, new, at, expected):
+    text = SOURCE.replace(old, new)
+    if "unknown" in new:  # reached from a show cell, since a check would catch it first
+        text = text.replace('check("softmax")', 'softmax(np.ones((1, 2)))\n\n# %%\ncheck("softmax")')
     assignment = tiny(write_tiny_course(tmp_path, tiny=text))
     with pytest.raises(BuildError) as caught:
         build_assignment(assignment)
-    assert expected in str(caught.value)
+    assert f"tiny.py:{line_of(text, at)} {expected}" in str(caught.value)
     assert not assignment.solution_notebook.exists()
     assert not assignment.release.exists()
 
@@ -488,7 +546,9 @@ def test_the_run_sees_what_a_student_has(tmp_path):
 
 def test_a_folder_that_cannot_be_written(tiny_course):
     (tiny_course / "assignments").write_text("a file stands in the way", encoding="utf-8")
-    with pytest.raises(BuildError, match=r"assignments/tiny/tiny.ipynb: This file cannot be written: .* permissions"):
+    with pytest.raises(
+        BuildError, match=r"assignments/tiny/tiny.ipynb: This file cannot be written: .* permissions"
+    ):
         build_assignment(tiny(tiny_course), execute=False)
 
 
@@ -522,7 +582,7 @@ def test_generate_assignment_gives_the_same_release_or_none(tiny_course):
     assert files(tiny_course / "assignments") == ours
 
     notebook = json.loads(assignment.solution_notebook.read_text(encoding="utf-8"))
-    notebook["cells"][7]["source"] = ["shifted = scores - scores.max(axis=1, keepdims=True)"]
+    notebook["cells"][7]["source"] = [SHIFT]
     assignment.solution_notebook.write_text(json.dumps(notebook), encoding="utf-8")
     done = nbgrader(tiny_course, "generate_assignment", "tiny", "--force")
     assert done.returncode == 1

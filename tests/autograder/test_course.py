@@ -8,8 +8,9 @@ from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from autograder.course import CourseError, Limits, load_course
 from tiny_course import COURSE, write_tiny_course
+
+from autograder.course import CourseError, Limits, load_course
 
 HERE = Path(__file__).parent
 
@@ -136,7 +137,12 @@ assignments:
         (22, "points is inf, not a number above 0", "above 0"),
     ]
     for line, what, remedy in expected:
-        assert any(line == l and what in w and remedy in r for l, w, r in found), (line, what, remedy, found)
+        assert any(line == at and what in said and remedy in does for at, said, does in found), (
+            line,
+            what,
+            remedy,
+            found,
+        )
     assert len(found) == len(expected)
     assert [line for line, _, _ in found] == sorted(line for line, _, _ in found)
 
@@ -188,7 +194,7 @@ def test_no_course_says_what_to_do(tmp_path):
 
 def test_unknown_names_suggest_the_nearest(tiny_course):
     course = load_course(tiny_course)
-    with pytest.raises(CourseError, match="Did you mean 'tiny'?"):
+    with pytest.raises(CourseError, match=r"Did you mean 'tiny'\?"):
         course.assignment("tinny")
     with pytest.raises(CourseError, match="Known questions: relu_forward, softmax"):
         course.assignment("tiny").question("convolution")
