@@ -10,10 +10,13 @@
 from glob import escape
 from pathlib import Path
 
+from autograder.course import load_course
+
 c = get_config()  # noqa: F821 - traitlets defines it
 
 course = Path(__file__).resolve().parent
 
+c.CourseDirectory.course_id = load_course(course).name
 c.CourseDirectory.root = str(course)
 c.CourseDirectory.source_directory = "solutions"
 c.CourseDirectory.release_directory = "assignments"

@@ -101,9 +101,7 @@ def write_graded_copy(
         When the disk is full or may not be written; the older copy, if there is one, is then still there.
     """
     if not _SAFE_ID.fullmatch(student):
-        raise GradebookError(
-            f"{student!r} cannot be a folder's name. Student ids hold letters, digits and ._@+- only."
-        )
+        raise GradebookError(f"{student!r} is no student id. Use letters, digits and ._@+- only.")
     folder = assignment.root / "autograded" / student / assignment.slug
     path = folder / f"{assignment.notebook}.ipynb"
     with plain_disk_errors(str(path)):

@@ -47,22 +47,24 @@ def write_feedback(report: Report, course_title: str, assignment: Assignment, ou
     index = out_dir / f"{assignment.slug}.html"
     written: list[Path] = []
     problems: list[str] = []
+    # Many file systems take Anna and anna for one; the class report's own name is taken, too.
     taken = {index.name.casefold(): index.name}
     for submission in report.submissions:
         student = submission.student
-        # Many file systems take Anna and anna for one.
         if not is_safe_name(student):
             problems.append(f"{one_line(student, 60)!r} cannot be a folder's name")
-        elif (other := taken.setdefault(student.casefold(), student)) is not student:
-            problems.append(f"{student!r} and {other!r} would share a folder")
+        elif student.casefold() in taken:
+            problems.append(f"{student!r} and {taken[student.casefold()]!r} would share a name")
         else:
+            taken[student.casefold()] = student
             path = out_dir / student / f"{assignment.slug}.html"
             write_atomic(path, student_page(submission, report, course_title, assignment.title).encode())
             written.append(path)
     written.append(write_class_report(report, course_title, assignment, index))
     if problems:
+        pages = "1 feedback page was" if len(problems) == 1 else f"{len(problems)} feedback pages were"
         raise PublishingError(
-            f"{len(problems)} feedback pages were not written, all others were: {'; '.join(problems[:5])}. "
+            f"{pages} not written, all others were: {'; '.join(problems[:5])}. "
             "Rename these submissions and grade them again."
         )
     return written

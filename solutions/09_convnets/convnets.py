@@ -1318,8 +1318,8 @@ plt.show()
 # pooling in between a larger one. Your last class stacks any number $L$ of blocks,
 #
 # $$
-# \big[\;\text{conv} \to (\text{spatial batch norm}) \to \text{ReLU} \to (2\times2\text{ max pool})\;\big]\times L
-# \;\to\; \text{affine} \to \text{softmax},
+# \big[\;\text{conv} \to (\text{spatial batch norm}) \to \text{ReLU} \to (2\times2\text{ max pool})\;\big]
+# \times L \;\to\; \text{affine} \to \text{softmax},
 # $$
 #
 # with batch normalisation on or off for the whole network, and a pool after the blocks that `pools` names.
@@ -1344,8 +1344,8 @@ class DeepConvNet:
     seed          for np.random.default_rng; equal seeds give equal networks
     dtype         of the parameters and of all computation
 
-    self.params     block l = 1 ... L: "W{l}" (F_l, F_{l-1}, filter_size, filter_size) and "b{l}" (F_l,), where
-                    F_0 is C; with batch normalisation also "gamma{l}" (F_l,) and "beta{l}" (F_l,)
+    self.params     block l = 1 ... L: "W{l}" (F_l, F_{l-1}, filter_size, filter_size) and "b{l}" (F_l,),
+                    where F_0 is C; with batch normalisation also "gamma{l}" (F_l,) and "beta{l}" (F_l,)
                     last layer: "W{L+1}" (D, K) and "b{L+1}" (K,), where D counts the values that the last
                     block returns for one image
     self.bn_params  with batch normalisation a list of L dictionaries, the bn_param of each block

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-# Tests are imported without touching sys.path (--import-mode=importlib), so the module is registered by hand.
-if "tiny_course" not in sys.modules:
-    _spec = importlib.util.spec_from_file_location("tiny_course", Path(__file__).with_name("tiny_course.py"))
-    assert _spec is not None and _spec.loader is not None
-    _module = importlib.util.module_from_spec(_spec)
-    sys.modules["tiny_course"] = _module
-    _spec.loader.exec_module(_module)
+# Tests are imported without touching sys.path (--import-mode=importlib), so these are registered by hand.
+for _name in ("tiny_course", "gradebook_course"):
+    if _name not in sys.modules:
+        _spec = importlib.util.spec_from_file_location(_name, Path(__file__).with_name(f"{_name}.py"))
+        assert _spec is not None and _spec.loader is not None
+        _module = importlib.util.module_from_spec(_spec)
+        sys.modules[_name] = _module
+        _spec.loader.exec_module(_module)
 
 
 @pytest.fixture

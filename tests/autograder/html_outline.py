@@ -1,4 +1,4 @@
-"""Reads a page or a fragment as a browser would, for tests: is it well formed, does it run or load anything?"""
+"""Reads a page or a fragment as a browser would: is it well formed, does it run or load anything?"""
 
 from __future__ import annotations
 

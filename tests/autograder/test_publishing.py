@@ -146,7 +146,7 @@ def test_the_page_of_full_marks(report: Report) -> None:
 
 def test_the_page_of_an_unwritten_notebook_is_calm(report: Report) -> None:
     page = page_of(report, "kovalevskaya")
-    assert "#c2392f" not in page and "Not written yet. Once it is, these are checked:" in page
+    assert "background:#c2392f" not in page and "Not written yet. Once it is, these are checked:" in page
     assert Outline(page).text.count("write them.") == 1
 
 
@@ -180,9 +180,10 @@ def test_no_text_of_a_submission_changes_a_page_or_acts(text: str) -> None:
 
     for hostile, harmless in zip(pages(text), pages("..words"), strict=True):
         # Backticks set code in a span; nothing else may add a tag.
-        assert [tag for tag in hostile.tags if tag != "span"] == [
+        # The order is left open, for a table is sorted by the students' names.
+        assert sorted(tag for tag in hostile.tags if tag != "span") == sorted(
             tag for tag in harmless.tags if tag != "span"
-        ]
+        )
         assert_inert(hostile)
         hostile.text.encode()
         assert "\u202e" not in hostile.text and "\x1b" not in hostile.text
@@ -230,8 +231,8 @@ def test_safe_names(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "../x", "a/b", "a\\b", ".hidden", "a.", "a ", " a", "a  b", "a\0b", "a\nb", "con", "NUL.txt", "x" * 101,
-     "-rf", "a:b", "a\u202eb", "Mu\u0308ller", "~root", "$HOME", "*"],
+    ["", ".", "..", "../x", "a/b", "a\\b", ".hidden", "a.", "a ", " a", "a  b", "a\0b", "a\nb", "con", "NUL.txt",
+     "x" * 101, "-rf", "a:b", "a\u202eb", "Mu\u0308ller", "~root", "$HOME", "*"],
 )  # fmt: skip
 def test_unsafe_names(name: str) -> None:
     assert not is_safe_name(name)
@@ -268,7 +269,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(PublishingError, match="Cannot write .*out"):
+    with pytest.raises(PublishingError, match=r"Cannot write .*out"):
         write_feedback(small_report(), "Course", TINY, tmp_path / "out")
 
 
@@ -297,7 +298,7 @@ def test_the_class_report_counts(report: Report) -> None:
     assert "banach, euler, jacobi, noether, onsager" in text
     assert "The data set digits is missing. poincare" in text
     assert "Landlock, seccomp, rlimits, namespaces" in text
-    # 8 of 19 have full marks in conv_backward missing: 11 / 19.
+    # Full marks in conv_backward: 11 of 19; one notebook was not written at all.
     assert "conv_backward 58 % 1 4.66 of 6" in text
 
 

@@ -1,0 +1,63 @@
+# Two commands do everything on a fresh machine with Python 3.11+ and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+export MPLBACKEND := Agg
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help demo test lint unit suites notebooks audit build install accuracy clean
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: $(INSTALLED) ## Make .venv and install everything into it
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name it with make PYTHON=python3.12 ..."; exit 2; }
+	@echo "Installing into $(VENV) (a minute or two, about 6 GB with PyTorch) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(INSTALLED)
+
+demo: $(INSTALLED) ## Release, grade a sample class, give back; no network, under two minutes
+	@$(BIN)/autograder demo --to demo --assignment 02_knn --jobs 2
+
+test: lint unit suites notebooks audit ## Everything that CI runs
+	@echo "All of make test passed."
+
+lint: $(INSTALLED) ## Style, types, and the floors of the house
+	@echo "== lint"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+unit: $(INSTALLED) ## The engine's own tests
+	@echo "== the engine"
+	@$(BIN)/python -m pytest tests/autograder -q -n 2 --durations=5
+
+suites: $(INSTALLED) ## Every hidden and public suite on its solution
+	@echo "== suites on solutions"
+	@$(BIN)/python -m pytest tests --ignore=tests/autograder -q -p no:nbval
+
+notebooks: $(INSTALLED) ## Releases up to date; solution notebooks execute and give the outputs that are committed (nbval)
+	@echo "== notebooks"
+	@$(BIN)/autograder build --check
+	@for folder in solutions/*/; do \
+	  slug=$$(basename $$folder); work=$$(mktemp -d); \
+	  cp $$folder*.ipynb tests/$$slug/test_public.py $$work/ && \
+	  $(BIN)/python -m pytest -q --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
+	    --nbval-cell-timeout 120 -p no:cacheprovider --rootdir $$work $$work || exit 1; \
+	  rm -rf $$work; \
+	done
+
+audit: $(INSTALLED) ## Right answers earn everything, the stub nothing, each mistake loses its own question only
+	@echo "== audit"
+	@$(BIN)/autograder audit --seeds 3 --jobs 2
+
+build: $(INSTALLED) ## Sources to executed notebooks and releases
+	@$(BIN)/autograder build
+
+clean: ## Remove what the commands above made, but .venv
+	@rm -rf demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
