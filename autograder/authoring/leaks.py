@@ -7,7 +7,7 @@ and serves for a release that nbgrader made.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from autograder.authoring.problems import BuildProblem, problem_at
@@ -59,6 +59,10 @@ _PLUMBING_METHODS = {"append", "astype", "copy", "extend", "get", "items", "keys
 # A formula of fewer characters than these stands in prose by chance.
 _SHORTEST_QUOTE = 10
 
+# Lines that say nothing alone (`maps, cache = relu_forward(maps)`) are a solution when they stand in a row.
+_RUN = 3
+_SHORTEST_RUN = 40
+
 _STRING = re.compile(r"[rbfuRBFU]{0,2}(\"[^\"]*\"|'[^']*')")
 _TOKEN = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[jJ]?|[A-Za-z_][\w.]*|\*\*|//|[<>=!]=|\S")
 _ARITHMETIC = {"+", "-", "*", "/", "//", "%", "**", "@", "&", "|", "^"}
@@ -108,17 +112,12 @@ def release_problems(
         yield from _cell_problems(assignment, cell, node)
         yield from _text_problems(assignment, cell, "".join(node["source"]), secrets)
     file = (assignment.tests / "test_public.py").relative_to(assignment.root)
-    for number, line in enumerate(public_suite.split("\n"), start=1):
+    lines = public_suite.split("\n")
+    for number, line in enumerate(lines, start=1):
         for what, remedy in _forbidden(line):
             yield BuildProblem(file, what, remedy, line=number)
-        origin = secrets.match(line)
-        if origin is not None:
-            yield BuildProblem(
-                file,
-                f"This line also stands in the solution of {origin}.",
-                "Write it differently: this file ships.",
-                line=number,
-            )
+    for offset, what in secrets.leaks(lines):
+        yield BuildProblem(file, what, "Write it differently: this file ships.", line=offset + 1)
 
 
 def folder_problems(assignment: Assignment) -> Iterator[BuildProblem]:
@@ -164,17 +163,11 @@ def _text_problems(
     for offset, line in zip(offsets, lines, strict=True):
         for what, remedy in _forbidden(line):
             yield problem_at(assignment, cell, what, remedy, offset=offset)
-        if "given" in cell.tags:
-            continue
-        origin = secrets.match(line) if cell.kind == "code" else secrets.quoted(line)
-        if origin is not None:
-            yield problem_at(
-                assignment,
-                cell,
-                f"This line also stands in the solution of {origin}.",
-                'Reword it, move it into a region, or tag the cell "given" if students are meant to see it.',
-                offset=offset,
-            )
+    if "given" in cell.tags:
+        return
+    remedy = 'Reword it, move it into a region, or tag the cell "given" if students are meant to see it.'
+    for number, what in secrets.leaks(lines) if cell.kind == "code" else secrets.quotes(lines):
+        yield problem_at(assignment, cell, what, remedy, offset=offsets[number])
 
 
 def _forbidden(line: str) -> Iterator[tuple[str, str]]:
@@ -196,32 +189,61 @@ class _Secrets:
         plumbing = _PLUMBING | defined
         self._code: dict[str, str] = {}
         self._comments: dict[str, str] = {}
+        self._runs: dict[tuple[str, ...], str] = {}
         for cell in cells:
             for region in find_regions(cell.source):
+                for offset, run in _runs(region.body):
+                    self._runs.setdefault(run, _origin(cell, region.begin + 1 + offset))
                 for offset, line in enumerate(region.body, start=region.begin + 1):
-                    at = f" (line {cell.line + offset})" if cell.line is not None else ""
-                    origin = f"{cell.question!r}{at}"
+                    origin = _origin(cell, offset)
                     code, comment = split_comment(line)
                     if says_something(code, plumbing):
                         self._code.setdefault(_compact(code), origin)
                     if len(comment.split()) >= 4:
                         self._comments.setdefault(_compact(comment), origin)
 
-    def match(self, line: str) -> str | None:
-        """Where a line of code, or its comment, stands in a solution; None when it does not."""
-        code, comment = split_comment(line)
-        return self._code.get(_compact(code)) or self._comments.get(_compact(comment))
+    def leaks(self, lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+        """The lines of code that stand in a solution: alone when they say something, else in a row."""
+        found = False
+        for offset, line in enumerate(lines):
+            code, comment = split_comment(line)
+            origin = self._code.get(_compact(code)) or self._comments.get(_compact(comment))
+            if origin is not None:
+                yield offset, f"This line also stands in the solution of {origin}."
+                found = True
+        if found:
+            return
+        for offset, run in _runs(lines):
+            if run in self._runs:
+                yield offset, f"{_RUN} lines from here also stand in the solution of {self._runs[run]}."
+                return
 
-    def quoted(self, line: str) -> str | None:
-        """Where a line of prose that quotes code has it from; None when it quotes nothing."""
-        text = _compact(line)
-        for secret, origin in self._code.items():
-            if len(secret) < _SHORTEST_QUOTE or secret not in text:
-                continue
-            before, _, after = text.partition(secret)
-            if not re.search(r"[\w.]$", before) and not re.match(r"[\w.\[(+*/@-]", after):
-                return origin
-        return None
+    def quotes(self, lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+        """The lines of a text that quote code of a solution."""
+        for offset, line in enumerate(lines):
+            text = _compact(line)
+            for secret, origin in self._code.items():
+                if len(secret) < _SHORTEST_QUOTE or secret not in text:
+                    continue
+                before, _, after = text.partition(secret)
+                if not re.search(r"[\w.]$", before) and not re.match(r"[\w.\[(+*/@-]", after):
+                    yield offset, f"This line also stands in the solution of {origin}."
+                    break
+
+
+def _origin(cell: Cell, offset: int) -> str:
+    at = f" (line {cell.line + offset})" if cell.line is not None else ""
+    return f"{cell.question!r}{at}"
+
+
+def _runs(lines: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Each three lines of code in a row, blank lines and comments left out, and where they begin."""
+    code = [(offset, _compact(split_comment(line)[0])) for offset, line in enumerate(lines)]
+    code = [(offset, text) for offset, text in code if text]
+    for start in range(len(code) - _RUN + 1):
+        run = tuple(text for _, text in code[start : start + _RUN])
+        if sum(map(len, run)) >= _SHORTEST_RUN:
+            yield code[start][0], run
 
 
 def split_comment(line: str) -> tuple[str, str]:

@@ -20,9 +20,8 @@ SHADES = 16
 """Shade 0 is no error and is not painted; shade `SHADES` is the largest error."""
 NOISE = 1e-5
 MAX_SIDE = 32
-_GRID = (
-    224  # pixels for the longer side: with labels the picture stays under 280, so it fits a phone unscaled
-)
+_GRID = 224
+"""Pixels for the longer side: with labels the picture stays under 290 and fits a phone unscaled."""
 _COLOUR = "#e0522d"
 _BROKEN = "#8f5bd6"
 
@@ -38,8 +37,7 @@ def shade(value: float, largest: float) -> int:
 def error_map_svg(values: ErrorMap | None, axes: tuple[str, str] | None = None) -> Markup:
     """|got - expected| as an SVG heat map; empty when there is nothing to see.
 
-    `values`: rows of equal length, at most 32 x 32, None (or a non-finite number) where the error is not
-    finite.
+    `values`: rows of equal length, at most 32 x 32; None, NaN or infinity where the error is not finite.
     `axes`: what the rows and the columns are; an empty name for an axis that does not exist. A side below 32
     is shown with its first and last index; a side of exactly 32 may have been reduced, so that its indices
     would mislead, and is shown without.

@@ -71,7 +71,7 @@ OUTCOMES: dict[State, OutcomeStyle] = {
             "#8a6100",
             "33",
             "This check could not be run.",
-            "Not graded, and not your fault as far as we can see: tell your instructor.",
+            "Not your fault, as far as we can see: tell your instructor.",
         ),
         OutcomeStyle("unwritten", "not written yet", "–", "#5b6b7f", "2"),
     )

@@ -92,8 +92,8 @@ class Gradebook:
     ) -> None:
         """Write the grades of submissions, all of them or none. Refused submissions are left out.
 
-        Manual scores, extra credit and manual comments stay. As in nbgrader, a grade that has a manual score is
-        marked for another look.
+        Manual scores, extra credit and manual comments stay. As in nbgrader, a grade that has a manual score
+        is marked for another look.
 
         Parameters
         ----------

@@ -117,7 +117,7 @@ def _assignment(component: Any, resources: Any) -> Assignment:
 
 def _read(path: Path, assignment: Assignment) -> bytes:
     try:
-        return read_content(path, str(path), assignment.limits.notebook_mb * 1_000_000)
+        return read_content(path, str(path), assignment.limits.notebook_mb << 20)
     except UnreadableError as error:
         raise SubmissionRefused(str(error)) from None
 

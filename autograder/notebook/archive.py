@@ -131,5 +131,5 @@ def _modified(info: zipfile.ZipInfo) -> datetime:
 
 def megabytes(size: int) -> str:
     """A size in MB for a message: `0.5`, `12`."""
-    value = size / 1_000_000
+    value = size / (1 << 20)
     return f"{value:.1f}" if value < 10 else f"{value:.0f}"

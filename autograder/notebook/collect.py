@@ -108,7 +108,7 @@ def collect(paths: Sequence[Path | str], assignment: Assignment) -> Collected:
     CollectError
         When a path does not exist, or there is no notebook at all.
     """
-    limit = assignment.limits.notebook_mb * 1_000_000
+    limit = assignment.limits.notebook_mb << 20
     collected = Collected()
     candidates: list[_Candidate] = []
     empty_handed: dict[str, Entry] = {}

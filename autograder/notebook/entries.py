@@ -167,7 +167,8 @@ def _zone(name: str) -> tzinfo:
 
 def is_skipped(part: str) -> bool:
     """Whether a file or folder of that name is never a submission: hidden ones, caches, checkpoints."""
-    return part.startswith(".") or part in _SKIPPED_FOLDERS or part.endswith("-checkpoint.ipynb")
+    hidden = part.startswith(".") and part != ".."  # that one is refused aloud, not skipped
+    return hidden or part in _SKIPPED_FOLDERS or part.endswith("-checkpoint.ipynb")
 
 
 def printable(text: str) -> str:

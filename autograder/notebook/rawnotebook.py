@@ -71,7 +71,7 @@ def parse_notebook(raw: bytes, limits: Limits, repairs: list[str]) -> list[RawCe
     IntakeError
         When the bytes are no notebook, are cut off, or exceed a limit.
     """
-    if len(raw) > limits.notebook_mb * 1_000_000:
+    if len(raw) > limits.notebook_mb << 20:
         raise IntakeError(f"The notebook has more than {limits.notebook_mb} MB. Clear its outputs first.")
     document = _load_json(_decode(raw, repairs), repairs)
     entries = _cell_entries(document, repairs)

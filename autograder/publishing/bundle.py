@@ -11,8 +11,7 @@ from autograder.course import Assignment
 from autograder.publishing.files import PublishingError, write_atomic
 
 PUBLIC_SUITE = "test_public.py"
-# What only a source or a hidden suite holds: one of these in a release means that it was not built, or built
-# wrongly.
+# What only a source or a hidden suite holds: a release with one of these was not built, or was built wrongly.
 _SECRETS = (b"BEGIN SOLUTION", b"END SOLUTION", b"BEGIN HIDDEN TESTS", b"END HIDDEN TESTS")
 # A zip's times begin in 1980; a fixed one makes two bundles of one release the same, byte for byte.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
@@ -28,8 +27,7 @@ def bundle_release(assignment: Assignment, to: Path, *, also: Collection[str] = 
 
     Raises:
         PublishingError: the release is missing or incomplete, holds anything else, or shows a trace of a
-        solution;
-            nothing is written then. Or a file cannot be written.
+            solution (nothing is written then); or a file cannot be written.
     """
     files = _release_files(assignment, {assignment.release_notebook.name, PUBLIC_SUITE, *also})
     if to.suffix.lower() == ".zip":

@@ -35,8 +35,8 @@ def write_export(report: Report, assignment: Assignment, path: Path, style: Styl
 def export_csv(report: Report, assignment: Assignment, style: Style = "generic") -> str:
     """The scores of a report as CSV (RFC 4180, UTF-8), a row a student.
 
-    A refused submission has an empty score in every style: it was not graded, which is not the same as 0, and
-    both platforms leave the grade alone where the cell is empty.
+    A refused submission was not graded, which is not the same as 0: its score is empty in the generic table,
+    and it has no row in the others, so that a platform leaves alone what it has.
 
     - generic: student, assignment, score, max_score, status.
     - canvas: the columns of Canvas' gradebook import. Canvas matches a student by ID, which is taken from the
@@ -58,7 +58,7 @@ def _generic(report: Report, assignment: Assignment) -> Iterable[Row]:
         yield (
             submission.student,
             assignment.slug,
-            _score(submission),
+            submission.score if submission.status == "graded" else None,
             submission.max_score,
             submission.status,
         )
@@ -68,32 +68,33 @@ def _canvas(report: Report, assignment: Assignment) -> Iterable[Row]:
     yield ("Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment.title)
     # Canvas knows this row by its first cell, with the spaces.
     yield ("    Points Possible", None, None, None, None, assignment.max_points)
-    for submission in report.submissions:
+    for submission in _graded(report):
         user = _canvas_user(submission)
         login = None if user else submission.student
-        yield (submission.student, user, None, login, None, _score(submission))
+        yield (submission.student, user, None, login, None, submission.score)
 
 
 def _moodle(report: Report, assignment: Assignment) -> Iterable[Row]:
-    participants = [_moodle_participant(submission) for submission in report.submissions]
+    graded = _graded(report)
+    participants = [_moodle_participant(submission) for submission in graded]
     if all(participants):
         yield ("Identifier", "Full name", "Grade", "Maximum Grade", "Last modified (grade)")
-        for submission, participant in zip(report.submissions, participants, strict=True):
+        for submission, participant in zip(graded, participants, strict=True):
             yield (
                 f"Participant {participant}",
                 submission.student,
-                _score(submission),
+                submission.score,
                 submission.max_score,
                 "-",
             )
     else:
         yield ("Username", assignment.title)
-        for submission in report.submissions:
-            yield (submission.student, _score(submission))
+        for submission in graded:
+            yield (submission.student, submission.score)
 
 
-def _score(submission: SubmissionResult) -> float | None:
-    return submission.score if submission.status == "graded" else None
+def _graded(report: Report) -> list[SubmissionResult]:
+    return [submission for submission in report.submissions if submission.status == "graded"]
 
 
 def _parts(submission: SubmissionResult) -> list[str]:

@@ -41,8 +41,7 @@ def write_feedback(report: Report, course_title: str, assignment: Assignment, ou
     Returns the files written, the instructor's page last.
 
     Raises:
-        PublishingError: a page cannot be written; or, after all others were, a student's name cannot be a
-        folder's.
+        PublishingError: a page cannot be written; or, after all others, a student's id cannot name a folder.
     """
     index = out_dir / f"{assignment.slug}.html"
     written: list[Path] = []

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import re
-import tempfile
+import secrets
 import unicodedata
 from pathlib import Path
 
@@ -39,23 +38,16 @@ def write_atomic(path: Path, content: bytes) -> None:
     Raises:
         PublishingError: no permission, no space, or a file where a folder should be.
     """
-    temporary = ""
+    # The name is the writer's own ("x" refuses one that exists), and its mode is what the umask allows.
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files private; pages and bundles are for others to read, as the umask allows.
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except OSError as error:
-        if temporary:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise PublishingError(_cannot_write(path, error)) from error
 
 

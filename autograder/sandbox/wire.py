@@ -277,7 +277,7 @@ class Decoder:
         self._offset += nbytes + (-nbytes % ALIGNMENT)
         if dtype.kind == "b":
             # A byte other than 0 and 1 in a boolean array makes NumPy contradict itself.
-            array = array.view(np.uint8) != 0
+            array = np.asarray(array.view(np.uint8) != 0)
         return array if array.flags.writeable else array.copy()
 
     def _tensor(self, rest: list[Any], depth: int) -> Any:

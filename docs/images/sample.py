@@ -1,4 +1,4 @@
-"""The sample class behind the pictures of the documentation: `python docs/images/sample.py FOLDER`.
+"""The sample class behind feedback.png: `python docs/images/sample.py FOLDER` writes its pages.
 
 The mistakes are real: naive layers with the errors that students make, judged by the assertions of a suite,
 so that the findings, the numbers and the heat maps on the pages are what grading would have written.

@@ -1,4 +1,4 @@
-"""What goes wrong in convolutional networks: one small wrong version of a function each, with its explanation.
+"""What goes wrong in convolutional networks: small wrong versions of one function each, with explanations.
 
 A wrong forward pass still returns the right cache, so that it costs its own question only.
 """
@@ -53,8 +53,8 @@ def pad_image(x, pad):
 
 @mistake(
     "conv_forward",
-    "The stride is used for the size of the output but not for where each window starts: output (i, j) must read "
-    "the window at (i * stride, j * stride).",
+    "The stride is used for the size of the output but not for where each window starts: output (i, j) "
+    "must read the window at (i * stride, j * stride).",
 )
 def conv_windows_without_stride(x, w, b, conv_param):
     out, cache = right_conv_forward(x, w, b, conv_param)
@@ -63,8 +63,8 @@ def conv_windows_without_stride(x, w, b, conv_param):
 
 @mistake(
     "conv_forward",
-    "The filter is flipped: that is the convolution of mathematics. In deep learning the filter is laid on the window "
-    "as it is.",
+    "The filter is flipped: that is the convolution of mathematics. In deep learning the filter is laid "
+    "on the window as it is.",
 )
 def conv_flipped(x, w, b, conv_param):
     _, cache = right_conv_forward(x, w, b, conv_param)
@@ -73,7 +73,8 @@ def conv_flipped(x, w, b, conv_param):
 
 @mistake(
     "conv_forward",
-    "The bias is added once for each channel of the image. It belongs outside the sum over channels: once per output.",
+    "The bias is added once for each channel of the image. It belongs outside the sum over channels: once "
+    "per output.",
 )
 def conv_bias_per_channel(x, w, b, conv_param):
     out, cache = right_conv_forward(x, w, b, conv_param)
@@ -122,7 +123,8 @@ def conv_averaged(x, w, b, conv_param):
 
 @mistake(
     "conv_forward",
-    "The height of the output is used for its width as well: that is right for square images and square filters only.",
+    "The height of the output is used for its width as well: that is right for square images and square "
+    "filters only.",
 )
 def conv_square_output(x, w, b, conv_param):
     out, cache = right_conv_forward(x, w, b, conv_param)
@@ -167,7 +169,8 @@ def conv_dx_assigned(dout, cache):
 
 @mistake(
     "conv_backward",
-    "The padding of dx is cut off with [pad:-pad], which is empty when pad is 0: count from the front, pad : pad + H.",
+    "The padding of dx is cut off with [pad:-pad], which is empty when pad is 0: count from the front, "
+    "pad : pad + H.",
 )
 def conv_dx_cut_with_minus_pad(dout, cache):
     dx, dw, db = right_conv_backward(dout, cache)
@@ -192,7 +195,8 @@ def conv_dx_flipped(dout, cache):
 
 @mistake(
     "conv_backward",
-    "The stride is ignored in the backward pass: output (i, j) was computed from the window at (i * stride, j * stride).",
+    "The stride is ignored in the backward pass: output (i, j) was computed from the window at (i * "
+    "stride, j * stride).",
 )
 def conv_gradients_without_stride(dout, cache):
     x, w, b, conv_param = cache
@@ -218,7 +222,8 @@ def conv_dw_last_image(dout, cache):
 
 
 @mistake(
-    "conv_backward", "db averages over the batch; the gradient is the sum over all images and positions."
+    "conv_backward",
+    "db averages over the batch; the gradient is the sum over all images and positions.",
 )
 def conv_db_averaged(dout, cache):
     dx, dw, db = right_conv_backward(dout, cache)
@@ -227,7 +232,8 @@ def conv_db_averaged(dout, cache):
 
 @mistake(
     "conv_backward",
-    "db sums over the batch only: a bias takes part in every position of its feature map, so sum over these too.",
+    "db sums over the batch only: a bias takes part in every position of its feature map, so sum over "
+    "these too.",
 )
 def conv_db_per_position(dout, cache):
     dx, dw, _ = right_conv_backward(dout, cache)
@@ -236,8 +242,8 @@ def conv_db_per_position(dout, cache):
 
 @mistake(
     "conv_forward_fast",
-    "The rows of the matrix of windows list height, width, channel, the rows of the filters channel, height, width: "
-    "both need the same order.",
+    "The rows of the matrix of windows list height, width, channel, the rows of the filters channel, "
+    "height, width: both need the same order.",
 )
 def fast_columns_in_other_order(x, w, b, conv_param):
     out, cache = right_conv_forward_fast(x, w, b, conv_param)
@@ -250,8 +256,8 @@ def fast_columns_in_other_order(x, w, b, conv_param):
 
 @mistake(
     "conv_forward_fast",
-    "The product has one row per position and one column per filter; reshaping it to (N, F, H', W') mixes them. Reshape "
-    "to (N, H', W', F), then move the filters with transpose.",
+    "The product has one row per position and one column per filter; reshaping it to (N, F, H', W') mixes "
+    "them. Reshape to (N, H', W', F), then move the filters with transpose.",
 )
 def fast_reshaped_without_transpose(x, w, b, conv_param):
     out, cache = right_conv_forward_fast(x, w, b, conv_param)
@@ -259,7 +265,8 @@ def fast_reshaped_without_transpose(x, w, b, conv_param):
 
 
 @mistake(
-    "conv_forward_fast", "The stride is used for rows only: take every stride-th window in both directions."
+    "conv_forward_fast",
+    "The stride is used for rows only: take every stride-th window in both directions.",
 )
 def fast_stride_of_rows_only(x, w, b, conv_param):
     out, cache = right_conv_forward_fast(x, w, b, conv_param)
@@ -293,7 +300,8 @@ def fast_without_padding(x, w, b, conv_param):
 
 @mistake(
     "conv_backward_fast",
-    "The columns are written into dx instead of added: pixels that lie in several windows keep the last one only.",
+    "The columns are written into dx instead of added: pixels that lie in several windows keep the last "
+    "one only.",
 )
 def fast_dx_assigned(dout, cache):
     x, w, _, conv_param = cache
@@ -310,7 +318,8 @@ def fast_dx_assigned(dout, cache):
 
 @mistake(
     "conv_backward_fast",
-    "dout is reshaped to one row per position without moving the filters to the last axis first: use transpose(0, 2, 3, 1).",
+    "dout is reshaped to one row per position without moving the filters to the last axis first: use "
+    "transpose(0, 2, 3, 1).",
 )
 def fast_dout_not_transposed(dout, cache):
     mixed = dout.reshape(len(dout), *dout.shape[2:], dout.shape[1]).transpose(0, 3, 1, 2)
@@ -320,7 +329,8 @@ def fast_dout_not_transposed(dout, cache):
 
 @mistake(
     "conv_backward_fast",
-    "The padding of dx is cut off with [pad:-pad], which is empty when pad is 0: count from the front, pad : pad + H.",
+    "The padding of dx is cut off with [pad:-pad], which is empty when pad is 0: count from the front, "
+    "pad : pad + H.",
 )
 def fast_dx_cut_with_minus_pad(dout, cache):
     dx, dw, db = right_conv_backward_fast(dout, cache)
@@ -329,8 +339,8 @@ def fast_dx_cut_with_minus_pad(dout, cache):
 
 @mistake(
     "conv_backward_fast",
-    "dx is the convolution of dout with the filters as they are; going backward along a cross-correlation they must be "
-    "flipped (or each row of columns added into its own window).",
+    "dx is the convolution of dout with the filters as they are; going backward along a cross-correlation "
+    "they must be flipped (or each row of columns added into its own window).",
 )
 def fast_dx_not_turned(dout, cache):
     x, w, b, conv_param = cache
@@ -355,7 +365,8 @@ def fast_gradients_without_stride(dout, cache):
 
 
 @mistake(
-    "conv_backward_fast", "db averages over the batch; the gradient is the sum over all images and positions."
+    "conv_backward_fast",
+    "db averages over the batch; the gradient is the sum over all images and positions.",
 )
 def fast_db_averaged(dout, cache):
     dx, dw, db = right_conv_backward_fast(dout, cache)
@@ -366,7 +377,7 @@ def fast_db_averaged(dout, cache):
 
 
 def pool_windows(x, height, width, stride, size):
-    """The windows of a pool, (N, C, H', W', height, width), for any size of output; minus infinity beyond the edge."""
+    """The windows of a pool, (N, C, H', W', height, width), for any size of output; -inf beyond the edge."""
     below, right = size[0] * stride + height, size[1] * stride + width
     x = np.pad(x, ((0, 0), (0, 0), (0, below), (0, right)), constant_values=-np.inf)
     windows = np.lib.stride_tricks.sliding_window_view(x, (height, width), axis=(2, 3))
@@ -386,7 +397,8 @@ def pool_mean(x, pool_param):
 
 @mistake(
     "max_pool_forward",
-    "The running maximum starts at 0, so that a window of negative values gives 0: start from the first value.",
+    "The running maximum starts at 0, so that a window of negative values gives 0: start from the first "
+    "value.",
 )
 def pool_from_zero(x, pool_param):
     out, cache = right_max_pool_forward(x, pool_param)
@@ -400,7 +412,6 @@ def pool_from_zero(x, pool_param):
 def pool_steps_of_its_size(x, pool_param):
     out, cache = right_max_pool_forward(x, pool_param)
     height, width, _ = read_pool(pool_param)
-    N, C, H, W = x.shape
     stepped = np.zeros_like(out)
     for i in range(out.shape[2]):
         for j in range(out.shape[3]):
@@ -482,7 +493,8 @@ def pool_gradient_assigned(dout, cache):
 
 @mistake(
     "max_pool_backward",
-    "The gradient is shared out equally within each window: that is average pooling. It goes to the largest value, whole.",
+    "The gradient is shared out equally within each window: that is average pooling. It goes to the "
+    "largest value, whole.",
 )
 def pool_gradient_shared(dout, cache):
     return pool_backward(dout, cache, lambda window: np.full(window.shape, 1 / window[0, 0].size))
@@ -514,7 +526,8 @@ def pool_gradient_without_upstream(dout, cache):
 
 @mistake(
     "max_pool_backward",
-    "The winner's position is divided by the height of the window; to turn it into row and column divide by its width.",
+    "The winner's position is divided by the height of the window; to turn it into row and column divide "
+    "by its width.",
 )
 def pool_winner_by_height(dout, cache):
     def misplaced(window):
@@ -574,8 +587,8 @@ def batchnorm_unbiased(x, gamma, beta, bn_param):
 
 @mistake(
     "batchnorm_forward",
-    "The momentum is on the wrong side: running = momentum * running + (1 - momentum) * batch, so that a large momentum "
-    "changes the averages slowly.",
+    "The momentum is on the wrong side: running = momentum * running + (1 - momentum) * batch, so that a "
+    "large momentum changes the averages slowly.",
 )
 def batchnorm_momentum_exchanged(x, gamma, beta, bn_param):
     momentum = bn_param.get("momentum", 0.9)
@@ -595,10 +608,7 @@ def batchnorm_test_by_batch(x, gamma, beta, bn_param):
     return right_batchnorm_forward(x, gamma, beta, bn_param)
 
 
-@mistake(
-    "batchnorm_forward",
-    "Test mode updates the running averages; they are learned in train mode only.",
-)
+@mistake("batchnorm_forward", "Test mode updates the running averages; they are learned in train mode only.")
 def batchnorm_test_updates(x, gamma, beta, bn_param):
     result = right_batchnorm_forward(x, gamma, beta, bn_param)
     if is_test(bn_param):
@@ -616,10 +626,7 @@ def batchnorm_not_written_back(x, gamma, beta, bn_param):
     return right_batchnorm_forward(x, gamma, beta, dict(bn_param))
 
 
-@mistake(
-    "batchnorm_forward",
-    "running_var averages the standard deviation; it should average the variance.",
-)
+@mistake("batchnorm_forward", "running_var averages the standard deviation; it should average the variance.")
 def batchnorm_running_std(x, gamma, beta, bn_param):
     momentum, before = bn_param.get("momentum", 0.9), bn_param.get("running_var", 0)
     result = right_batchnorm_forward(x, gamma, beta, bn_param)
@@ -630,7 +637,8 @@ def batchnorm_running_std(x, gamma, beta, bn_param):
 
 @mistake(
     "batchnorm_forward",
-    "The statistics run over the features of each row; batch normalisation takes them over the batch, axis 0.",
+    "The statistics run over the features of each row; batch normalisation takes them over the batch, "
+    "axis 0.",
 )
 def batchnorm_over_features(x, gamma, beta, bn_param):
     out, cache = right_batchnorm_forward(x, gamma, beta, bn_param)
@@ -666,10 +674,7 @@ def batchnorm_without_gamma_and_beta(x, gamma, beta, bn_param):
     return (out - beta) / gamma, cache
 
 
-@mistake(
-    "batchnorm_forward",
-    'The eps of bn_param is ignored: read it with bn_param.get("eps", 1e-5).',
-)
+@mistake("batchnorm_forward", 'The eps of bn_param is ignored: read it with bn_param.get("eps", 1e-5).')
 def batchnorm_eps_ignored(x, gamma, beta, bn_param):
     _, cache = right_batchnorm_forward(x, gamma, beta, dict(bn_param))
     eps = bn_param.pop("eps", None)
@@ -681,8 +686,8 @@ def batchnorm_eps_ignored(x, gamma, beta, bn_param):
 
 @mistake(
     "batchnorm_forward",
-    "The variance is computed as mean(x**2) - mean(x)**2, the difference of two large numbers when the mean is large: "
-    "take the mean of (x - mean)**2.",
+    "The variance is computed as mean(x**2) - mean(x)**2, the difference of two large numbers when the "
+    "mean is large: take the mean of (x - mean)**2.",
 )
 def batchnorm_one_pass_variance(x, gamma, beta, bn_param):
     out, cache = right_batchnorm_forward(x, gamma, beta, bn_param)
@@ -702,7 +707,8 @@ def norm_backward(dout, cache, axis, through_mean=1.0, through_variance=1.0):
 
 @mistake(
     "batchnorm_backward",
-    "dx treats mean and variance as constants. Both depend on every row of the batch, which adds two more terms.",
+    "dx treats mean and variance as constants. Both depend on every row of the batch, which adds two more "
+    "terms.",
 )
 def batchnorm_constant_statistics(dout, cache):
     return norm_backward(dout, cache, 0, 0, 0), *right_batchnorm_backward(dout, cache)[1:]
@@ -768,8 +774,8 @@ def batchnorm_averaged_gradients(dout, cache):
 
 @mistake(
     "spatial_batchnorm_forward",
-    "reshape(-1, C) alone puts neighbouring pixels of one channel into different columns. Move the channels to the last "
-    "axis first: transpose(0, 2, 3, 1).",
+    "reshape(-1, C) alone puts neighbouring pixels of one channel into different columns. Move the "
+    "channels to the last axis first: transpose(0, 2, 3, 1).",
 )
 def spatial_without_transpose(x, gamma, beta, bn_param):
     if is_test(bn_param):
@@ -781,7 +787,8 @@ def spatial_without_transpose(x, gamma, beta, bn_param):
 
 @mistake(
     "spatial_batchnorm_forward",
-    "The way back is a reshape to (N, C, H, W), which scatters the channels: reshape to (N, H, W, C), then transpose.",
+    "The way back is a reshape to (N, C, H, W), which scatters the channels: reshape to (N, H, W, C), "
+    "then transpose.",
 )
 def spatial_reshaped_back(x, gamma, beta, bn_param):
     out, cache = right_spatial_forward(x, gamma, beta, bn_param)
@@ -790,7 +797,8 @@ def spatial_reshaped_back(x, gamma, beta, bn_param):
 
 @mistake(
     "spatial_batchnorm_forward",
-    "Each pixel has statistics of its own, over the batch only; all positions of a channel share one mean and variance.",
+    "Each pixel has statistics of its own, over the batch only; all positions of a channel share one mean "
+    "and variance.",
 )
 def spatial_per_pixel(x, gamma, beta, bn_param):
     out, cache = right_spatial_forward(x, gamma, beta, bn_param)
@@ -802,7 +810,8 @@ def spatial_per_pixel(x, gamma, beta, bn_param):
 
 @mistake(
     "spatial_batchnorm_forward",
-    "Each image is normalised by itself, over its positions only: that is instance normalisation. Include the batch.",
+    "Each image is normalised by itself, over its positions only: that is instance normalisation. Include "
+    "the batch.",
 )
 def spatial_per_image(x, gamma, beta, bn_param):
     out, cache = right_spatial_forward(x, gamma, beta, bn_param)
@@ -844,7 +853,8 @@ def spatial_dout_without_transpose(dout, cache):
 
 @mistake(
     "spatial_batchnorm_backward",
-    "dx is reshaped straight to (N, C, H, W), which scatters the channels: reshape to (N, H, W, C), then transpose.",
+    "dx is reshaped straight to (N, C, H, W), which scatters the channels: reshape to (N, H, W, C), then "
+    "transpose.",
 )
 def spatial_dx_reshaped_back(dout, cache):
     dx, dgamma, dbeta = right_spatial_backward(dout, cache)
@@ -883,7 +893,8 @@ def spatial_constant_statistics(dout, cache):
 
 @mistake(
     "layernorm_forward",
-    "The statistics run over the batch: that is batch normalisation. Take them over the features of each row, axis 1.",
+    "The statistics run over the batch: that is batch normalisation. Take them over the features of each "
+    "row, axis 1.",
 )
 def layernorm_over_batch(x, gamma, beta, ln_param):
     _, cache = right_layernorm_forward(x, gamma, beta, ln_param)
@@ -927,8 +938,8 @@ def layernorm_without_gamma_and_beta(x, gamma, beta, ln_param):
 
 @mistake(
     "layernorm_backward",
-    "gamma is taken out of the means, as in batch normalisation. Here it differs within a row, so the means are those of "
-    "dout * gamma.",
+    "gamma is taken out of the means, as in batch normalisation. Here it differs within a row, so the "
+    "means are those of dout * gamma.",
 )
 def layernorm_gamma_outside(dout, cache):
     x_hat, inv_std, gamma = cache
@@ -938,7 +949,8 @@ def layernorm_gamma_outside(dout, cache):
 
 @mistake(
     "layernorm_backward",
-    "The means in dx run over the batch, as in batch normalisation; here the statistics are those of a row, axis 1.",
+    "The means in dx run over the batch, as in batch normalisation; here the statistics are those of a "
+    "row, axis 1.",
 )
 def layernorm_means_over_batch(dout, cache):
     return norm_backward(dout, cache, 0), *right_layernorm_backward(dout, cache)[1:]
@@ -946,7 +958,8 @@ def layernorm_means_over_batch(dout, cache):
 
 @mistake(
     "layernorm_backward",
-    "dx treats mean and variance as constants. Both depend on every feature of the row, which adds two more terms.",
+    "dx treats mean and variance as constants. Both depend on every feature of the row, which adds two "
+    "more terms.",
 )
 def layernorm_constant_statistics(dout, cache):
     return norm_backward(dout, cache, 1, 0, 0), *right_layernorm_backward(dout, cache)[1:]
@@ -962,7 +975,8 @@ def layernorm_without_variance_term(dout, cache):
 
 @mistake(
     "layernorm_backward",
-    "dgamma and dbeta are summed over the features; gamma and beta are shared by the rows, so sum over axis 0.",
+    "dgamma and dbeta are summed over the features; gamma and beta are shared by the rows, so sum over "
+    "axis 0.",
 )
 def layernorm_gradients_per_row(dout, cache):
     dx, _, _ = right_layernorm_backward(dout, cache)
@@ -1007,7 +1021,8 @@ def groupnorm_groups_of_g(x, gamma, beta, G, gn_param):
 
 @mistake(
     "groupnorm_forward",
-    "Each channel is normalised by itself: that is instance normalisation. All channels of a group share one mean.",
+    "Each channel is normalised by itself: that is instance normalisation. All channels of a group share "
+    "one mean.",
 )
 def groupnorm_per_channel(x, gamma, beta, G, gn_param):
     _, cache = right_groupnorm_forward(x, gamma, beta, G, gn_param)
@@ -1016,7 +1031,8 @@ def groupnorm_per_channel(x, gamma, beta, G, gn_param):
 
 @mistake(
     "groupnorm_forward",
-    "All channels of an image are normalised together: that is layer normalisation. Split them into G groups.",
+    "All channels of an image are normalised together: that is layer normalisation. Split them into G "
+    "groups.",
 )
 def groupnorm_one_group(x, gamma, beta, G, gn_param):
     _, cache = right_groupnorm_forward(x, gamma, beta, G, gn_param)
@@ -1061,7 +1077,8 @@ def groupnorm_dx(dout, cache, **terms):
 
 @mistake(
     "groupnorm_backward",
-    "gamma is taken out of the means. It differs between the channels of a group, so the means are those of dout * gamma.",
+    "gamma is taken out of the means. It differs between the channels of a group, so the means are those "
+    "of dout * gamma.",
 )
 def groupnorm_gamma_outside(dout, cache):
     x_hat, inv_std, gamma = cache
@@ -1071,7 +1088,8 @@ def groupnorm_gamma_outside(dout, cache):
 
 @mistake(
     "groupnorm_backward",
-    "dx treats mean and variance as constants. Both depend on every value of the group, which adds two more terms.",
+    "dx treats mean and variance as constants. Both depend on every value of the group, which adds two "
+    "more terms.",
 )
 def groupnorm_constant_statistics(dout, cache):
     dx = groupnorm_dx(dout, cache, through_mean=0, through_variance=0)
@@ -1092,7 +1110,7 @@ def groupnorm_without_variance_term(dout, cache):
 )
 def groupnorm_means_per_channel(dout, cache):
     x_hat, inv_std, gamma = cache
-    N, C = dout.shape[:2]
+    C = dout.shape[1]
     per_channel = np.repeat(inv_std[:, :, 0], C // inv_std.shape[1], axis=1)[:, :, None, None]
     _, dgamma, dbeta = right_groupnorm_backward(dout, cache)
     return norm_backward(dout, (x_hat, per_channel, gamma), (2, 3)), dgamma, dbeta
@@ -1100,7 +1118,8 @@ def groupnorm_means_per_channel(dout, cache):
 
 @mistake(
     "groupnorm_backward",
-    "dgamma and dbeta have the shape (C,); gamma and beta have (1, C, 1, 1), and so do their gradients: keepdims=True.",
+    "dgamma and dbeta have the shape (C,); gamma and beta have (1, C, 1, 1), and so do their gradients: "
+    "keepdims=True.",
 )
 def groupnorm_gradients_flat(dout, cache):
     dx, dgamma, dbeta = right_groupnorm_backward(dout, cache)
@@ -1114,7 +1133,8 @@ def groupnorm_dgamma_without_x_hat(dout, cache):
 
 
 @mistake(
-    "groupnorm_backward", "dgamma and dbeta sum over positions but average over the batch: sum over both."
+    "groupnorm_backward",
+    "dgamma and dbeta sum over positions but average over the batch: sum over both.",
 )
 def groupnorm_gradients_averaged(dout, cache):
     dx, dgamma, dbeta = right_groupnorm_backward(dout, cache)
@@ -1143,10 +1163,7 @@ def kaiming_without_two(shape, rng):
     return right_kaiming_init(shape, rng) / np.sqrt(2)
 
 
-@mistake(
-    "kaiming_init",
-    "2 / fan_in is used as the standard deviation; it is the variance: take the root.",
-)
+@mistake("kaiming_init", "2 / fan_in is used as the standard deviation; it is the variance: take the root.")
 def kaiming_without_root(shape, rng):
     return right_kaiming_init(shape, rng) * np.sqrt(2 / fan_in_of(shape))
 
@@ -1170,8 +1187,8 @@ def kaiming_fan_in_first(shape, rng):
 
 @mistake(
     "kaiming_init",
-    "A uniform distribution between -b and b has the standard deviation b / sqrt(3): with b = sqrt(2 / fan_in) the weights "
-    "are too small. Draw from a normal distribution, or use b = sqrt(6 / fan_in).",
+    "A uniform distribution between -b and b has the standard deviation b / sqrt(3): with b = sqrt(2 / "
+    "fan_in) the weights are too small. Draw from a normal distribution, or use b = sqrt(6 / fan_in).",
 )
 def kaiming_uniform(shape, rng):
     bound = np.sqrt(2 / fan_in_of(shape))
@@ -1181,19 +1198,17 @@ def kaiming_uniform(shape, rng):
 # --- ThreeLayerConvNet
 
 
-def three_layer_pass(self, X, y, *, relu1=True, relu2=True, relu1_back=True, relu2_back=True, pad=None):
+def three_layer_pass(self, X, y, *, relu1=True, relu2=True, relu1_back=True, relu2_back=True):
     """The network's loss with parts left out."""
     p = self.params
-    keep = lambda a: (a, None)
-    a, conv_cache = conv_forward_fast(
-        X, p["W1"], p["b1"], {"stride": 1, "pad": (p["W1"].shape[2] - 1) // 2 if pad is None else pad}
-    )
+    conv_param = {"stride": 1, "pad": (p["W1"].shape[2] - 1) // 2}
+    a, conv_cache = conv_forward_fast(X, p["W1"], p["b1"], conv_param)
     before1 = a
-    a, _ = relu_forward(a) if relu1 else keep(a)
+    a = np.maximum(a, 0) if relu1 else a
     a, pool_cache = max_pool_forward(a, {"pool_height": 2, "pool_width": 2, "stride": 2})
     a, cache2 = affine_forward(a, p["W2"], p["b2"])
     before2 = a
-    a, _ = relu_forward(a) if relu2 else keep(a)
+    a = np.maximum(a, 0) if relu2 else a
     scores, cache3 = affine_forward(a, p["W3"], p["b3"])
     if y is None:
         return scores
@@ -1308,7 +1323,8 @@ def three_layer_without_first_relu(self, X, y=None):
 
 @mistake(
     "three_layer_convnet",
-    "The backward pass skips the ReLU after the convolution: its gradient is zero where the convolution was negative.",
+    "The backward pass skips the ReLU after the convolution: its gradient is zero where the convolution "
+    "was negative.",
     replaces="ThreeLayerConvNet.loss",
 )
 def three_layer_relu_backward_skipped(self, X, y=None):
@@ -1459,7 +1475,8 @@ def deep_penalty_in_loss_only(self, X, y=None):
 
 @mistake(
     "deep_convnet",
-    "One bn_param serves all blocks, so that they overwrite each other's running averages: each needs its own.",
+    "One bn_param serves all blocks, so that they overwrite each other's running averages: each needs its "
+    "own.",
     replaces="DeepConvNet.loss",
 )
 def deep_shared_bn_param(self, X, y=None):
@@ -1532,7 +1549,8 @@ def deep_always_training(self, X, y=None):
 
 @mistake(
     "deep_convnet",
-    "The ReLU comes before batch normalisation; the order of a block is conv, batch normalisation, ReLU, pool.",
+    "The ReLU comes before batch normalisation; the order of a block is conv, batch normalisation, ReLU, "
+    "pool.",
     replaces="DeepConvNet.loss",
 )
 def deep_norm_after_relu(self, X, y=None):

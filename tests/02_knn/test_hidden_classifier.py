@@ -21,6 +21,13 @@ def blobs(rng, n, shape=(5,), labels=(0, 1, 2), spread=1.2):
     return np.array([centres[label] for label in y]) + spread * rng.normal(size=(n, *shape)), y
 
 
+def assert_labels(labels, expected, what="the labels", hint=""):
+    """The labels are as expected; a list of them does as well as an array."""
+    if isinstance(labels, list) and all(isinstance(label, (int, float, np.generic)) for label in labels):
+        labels = np.array(labels)
+    assert_close(labels, np.asarray(expected), what=what, hint=hint)
+
+
 # --- predict_labels
 
 
@@ -33,7 +40,7 @@ def test_votes(student, reference, rng, num_train, num_test, k):
     """The label that most of the k nearest have is returned, whatever the numbers of the labels are."""
     dists = rng.uniform(0.1, 9.0, size=(num_train, num_test))
     y_train = rng.choice([3, 7, 42, 1000], size=num_train)
-    assert_close(
+    assert_labels(
         student.predict_labels(dists, y_train, k),
         reference.predict_labels(dists, y_train, k),
         what="the labels",
@@ -46,7 +53,9 @@ def test_the_default_is_the_nearest(student, rng):
     """Without k, the single nearest example decides."""
     dists = rng.uniform(size=(15, 8))
     y_train = rng.integers(0, 50, size=15)
-    assert_close(student.predict_labels(dists, y_train), y_train[np.argmin(dists, axis=0)], what="the labels")
+    assert_labels(
+        student.predict_labels(dists, y_train), y_train[np.argmin(dists, axis=0)], what="the labels"
+    )
 
 
 @pytest.mark.question("predict_labels")
@@ -64,7 +73,7 @@ def test_the_default_is_the_nearest(student, rng):
 def test_ties(student, labels, k, expected):
     """A tied vote goes to the smaller label."""
     dists = np.linspace(0.5, 4.5, len(labels))[:, np.newaxis]  # the first is the nearest
-    assert_close(
+    assert_labels(
         student.predict_labels(dists, np.array(labels), k),
         np.array([expected]),
         what="the labels",
@@ -78,9 +87,7 @@ def test_every_example_votes_when_k_is_all(student, rng):
     """With k equal to the number of training examples, the most frequent label always wins."""
     y_train = np.array([2, 2, 5, 5, 5, 0, 8])
     labels = student.predict_labels(rng.uniform(size=(7, 9)), y_train, 7)
-    assert_close(
-        labels, np.full(9, 5), what="the labels", hint="k may be as large as the number of training examples."
-    )
+    assert_labels(labels, np.full(9, 5), hint="k may be as large as the number of training examples.")
 
 
 @pytest.mark.question("predict_labels")
@@ -88,7 +95,7 @@ def test_labels_as_bytes(student, reference, rng):
     """Labels that are stored as bytes are returned as they are."""
     dists, y_train = rng.uniform(size=(11, 5)), rng.choice([1, 200, 255], size=11).astype(np.uint8)
     expected = reference.predict_labels(dists, y_train, 3)
-    assert_close(student.predict_labels(dists, y_train, 3), expected, what="the labels")
+    assert_labels(student.predict_labels(dists, y_train, 3), expected, what="the labels")
 
 
 @pytest.mark.question("predict_labels")
@@ -96,7 +103,7 @@ def test_only_the_order_of_the_distances_counts(student, reference, rng):
     """Distances that are shifted below zero, as rounding may do, give the same labels."""
     dists, y_train = rng.uniform(size=(9, 6)), rng.integers(0, 3, size=9)
     expected = reference.predict_labels(dists, y_train, 3)
-    assert_close(student.predict_labels(dists - dists.min() - 1e-3, y_train, 3), expected, what="the labels")
+    assert_labels(student.predict_labels(dists - dists.min() - 1e-3, y_train, 3), expected, what="the labels")
 
 
 @pytest.mark.question("predict_labels")
@@ -119,7 +126,7 @@ def test_predictions(student, reference, rng, num_train, num_test, shape, k):
     expected = reference.KNNClassifier(x_train, y_train).predict(x_test, k)
     predictions = student.KNNClassifier(x_train, y_train).predict(x_test, k=k)
     hint = "Distances of the remembered examples to x, then the vote with this k."
-    assert_close(predictions, expected, what="the labels", hint=hint)
+    assert_labels(predictions, expected, what="the labels", hint=hint)
 
 
 @pytest.mark.question("knn_classifier", given=GIVEN)
@@ -128,7 +135,7 @@ def test_the_default_is_one_neighbour(student, reference, rng):
     x, y = blobs(rng, 40)
     expected = reference.KNNClassifier(x[:25], y[:25]).predict(x[25:], 1)
     classifier = student.KNNClassifier(x[:25], y[:25])
-    assert_close(classifier.predict(x[25:]), expected, what="the labels")
+    assert_labels(classifier.predict(x[25:]), expected, what="the labels")
     assert_close(classifier.accuracy(x[25:], y[25:]), float(np.mean(expected == y[25:])), what="the accuracy")
 
 
@@ -153,10 +160,10 @@ def test_two_classifiers_do_not_meddle(student, rng):
     first = student.KNNClassifier(x, np.array([10, 20]))
     before = first.predict(x)
     second = student.KNNClassifier(x + 5, np.array([30, 40]))
-    assert_close(second.predict(x), np.array([30, 30]), what="the labels of the second classifier")
+    assert_labels(second.predict(x), np.array([30, 30]), what="the labels of the second classifier")
     hint = "Keep the examples in the object (self), not in the class or in a global variable."
-    assert_close(first.predict(x), np.array([10, 20]), what="the labels of the first classifier", hint=hint)
-    assert_close(before, np.array([10, 20]), what="the labels of the first classifier at first")
+    assert_labels(first.predict(x), np.array([10, 20]), what="the labels of the first classifier", hint=hint)
+    assert_labels(before, np.array([10, 20]), what="the labels of the first classifier at first")
 
 
 @pytest.mark.question("knn_classifier", weight=2, given=GIVEN)
@@ -191,7 +198,7 @@ def as_lists(results):
     [(20, 4, [1, 3, 5]), (23, 5, [1, 2, 7]), (17, 3, [4]), (12, 2, [6, 1, 3]), (9, 9, [1, 8])],
 )
 def test_accuracies_of_the_folds(student, reference, rng, n, num_folds, k_choices):
-    """Every fold gives the accuracy that it has when all others are remembered, also when the folds differ in size."""
+    """Each fold gives the accuracy that it has when all others are remembered, even if their sizes differ."""
     x, y = blobs(rng, n, spread=1.5)
     assert_close(
         as_lists(student.cross_validate(x, y, num_folds, k_choices)),

@@ -386,6 +386,18 @@ def test_a_line_of_a_solution_stops_the_build(tmp_path, cell, leak):
     assert build_assignment(tiny(root), execute=False).written
 
 
+def test_lines_that_say_nothing_leak_in_a_row(tmp_path):
+    steps = ["a, first = relu_forward(x)", "b, second = relu_forward(a)", "c = softmax(b)"]
+    body = "\n".join(f"    {step}" for step in steps)
+    solved = f'# %% question="softmax"\ndef both(x):\n    ### BEGIN SOLUTION\n{body}\n    ### END SOLUTION\n'
+    given = "\n\n".join(steps)
+    found = problems(tmp_path, tiny=f"{SOURCE}\n{solved}\n# %%\nx = 1\n{given}\n")
+    assert len(found) == 1
+    assert "(cell 11): 3 lines from here also stand in the solution of 'softmax'" in found[0]
+    root = write_tiny_course(tmp_path / "two", tiny=f"{SOURCE}\n{solved}\n# %%\n{steps[0]}\n{steps[2]}\n")
+    assert build_assignment(tiny(root), execute=False).written
+
+
 def test_the_public_suite_must_not_leak_either(tmp_path):
     text = (
         PUBLIC + "\n\ndef expected(scores):\n    exponentials = np.exp(shifted)\n    # see solutions/tiny\n"

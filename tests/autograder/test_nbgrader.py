@@ -98,9 +98,7 @@ def test_record_writes_the_rows_that_nbgrader_autograde_writes(
     shutil.rmtree(course.root / "autograded")
     assert assignment.release_notebook.read_bytes() == release
     intakes = {
-        student: read_submission(
-            submission(assignment, answers), read_release(assignment.release_notebook), assignment.limits
-        )
+        student: intake_of(assignment, submission(assignment, answers))
         for student, answers in answered.items()
     }
     record(

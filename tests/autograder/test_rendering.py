@@ -184,11 +184,11 @@ def test_no_text_changes_the_structure_or_acts(text: str) -> None:
 
 def test_huge_text_is_bounded() -> None:
     huge = "<b>" * 1_000_000
-    start = time.perf_counter()
+    start = time.process_time()
     html = rendering.test_html(
         result("error", message=huge, finding=full_finding(huge), says=huge, diagnosis=huge)
     )
-    assert len(html) < 250_000 and time.perf_counter() - start < 2
+    assert len(html) < 250_000 and time.process_time() - start < 2
     assert len(panel_text(huge, [result("error", finding=full_finding("x\n" * 100_000))], 0.1)) < 10_000
 
 
@@ -306,8 +306,8 @@ def test_a_panel_fits_the_budget_of_check() -> None:
     results = [result(finding=finding)] * 5
     seconds = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         panel_html("f", results, 0.1)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     # check() has 100 ms warm for everything; five large heat maps take about 5 ms on a laptop.
     assert min(seconds) < 0.05

@@ -1,4 +1,4 @@
-"""Inner products by einsum, negative distances clipped, votes counted by comparison with every label at once."""
+"""Inner products by einsum, distances clipped at 0, votes counted by comparison with all labels at once."""
 
 from collections import Counter
 
