@@ -47,7 +47,7 @@ notebooks: $(INSTALLED) ## Releases up to date; solution notebooks execute and g
 	@for folder in solutions/*/; do \
 	  slug=$$(basename $$folder); work=$$(mktemp -d); \
 	  cp $$folder*.ipynb tests/$$slug/test_public.py $$work/ && \
-	  $(BIN)/python -m pytest -q --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
+	  AUTOGRADER_DATA=$$work/none NBGRADER_EXECUTION=nbval $(BIN)/python -m pytest -q --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
 	    --nbval-cell-timeout 120 -p no:cacheprovider --rootdir $$work $$work || exit 1; \
 	  rm -rf $$work; \
 	done

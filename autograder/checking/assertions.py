@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from autograder.checking.describe import brief, full, is_tensor, shape_text
+from autograder.checking.describe import brief, excerpt, full, is_tensor, shape_text
 from autograder.checking.failure import fail
 from autograder.checking.proxy import Function
 
@@ -252,8 +252,8 @@ def _fail_values(
     grid, axes = error_grid(np.where(np.isfinite(error), error, np.nan))
     fail(
         f"{_subject(what)} is wrong in {int(wrong.sum())} of {wrong.size} elements.",
-        expected=full(expected),
-        got=full(actual),
+        expected=excerpt(wanted, index),
+        got=excerpt(got, index),
         where=f"worst at {_index(index)}: {_number(wanted[index])} was expected, {_number(got[index])} came",
         hint=hint,
         value=actual,

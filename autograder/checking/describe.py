@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autograder.sandbox.wire import Handle
 
 MAX_CHARS = 1200
+SMALL = 40
+"""Arrays of up to so many elements are shown whole."""
+WINDOW = 6
+"""Rows and columns shown of a larger one."""
 
 
 def is_tensor(value: Any) -> bool:
@@ -55,7 +60,7 @@ def full(value: Any) -> str:
     """A value with its numbers, summarised where it is large."""
     if isinstance(value, np.ndarray) and value.ndim:
         body = np.array2string(
-            value, precision=6, threshold=40, edgeitems=2, max_line_width=76, suppress_small=False
+            value, precision=6, threshold=SMALL, edgeitems=2, max_line_width=76, suppress_small=False
         )
         text = f"{value.dtype} array {shape_text(value.shape)}\n{body}"
     elif is_tensor(value):
@@ -65,6 +70,33 @@ def full(value: Any) -> str:
     else:
         text = brief(value)
     return text if len(text) <= MAX_CHARS else text[: MAX_CHARS - 4] + "\n..."
+
+
+def excerpt(array: NDArray[Any], index: tuple[int, ...]) -> str:
+    """An array's numbers: all of a small one, of a large one the part around `index`, with its place named.
+
+    Args:
+        array: of any shape.
+        index: the element that matters.
+    """
+    if array.ndim < 2 or array.size <= SMALL:
+        return full(array)
+    rows = _window(index[-2], array.shape[-2])
+    columns = _window(index[-1], array.shape[-1])
+    part = array[(*index[:-2], slice(*rows), slice(*columns))]
+    spans = [_span(rows, array.shape[-2]), _span(columns, array.shape[-1])]
+    place = ", ".join([*map(str, index[:-2]), *spans])
+    body = np.array2string(part, precision=6, threshold=200, max_line_width=90)
+    return f"{array.dtype} array {shape_text(array.shape)}, of it [{place}]\n{body}"
+
+
+def _window(center: int, size: int) -> tuple[int, int]:
+    start = max(0, min(center - WINDOW // 2, size - WINDOW))
+    return start, min(size, start + WINDOW)
+
+
+def _span(window: tuple[int, int], size: int) -> str:
+    return ":" if window == (0, size) else f"{window[0]}:{window[1]}"
 
 
 def call_text(name: str, args: Sequence[Any], kwargs: dict[str, Any], names: Sequence[str] | None) -> str:

@@ -1,4 +1,4 @@
-"""What grading produces: one typed document that the gradebook, the feedback pages and the exports all read.
+"""What grading produces: one typed document that gradebook, feedback pages and exports all read.
 
 The shape of `Report` is a contract: `autograder grade --json` writes it, and nothing downstream looks anywhere else.
 """

@@ -293,35 +293,35 @@ class DeepConvNet:
         self.params = {}
         for i, shape in enumerate(shapes):
             W = kaiming_init(shape, rng) if weight_scale is None else rng.normal(0, weight_scale, shape)
-            self.params["W%d" % (i + 1)] = W.astype(dtype)
+            self.params[f"W{i + 1}"] = W.astype(dtype)
             units = shape[0] if i < self.L else shape[1]
-            self.params["b%d" % (i + 1)] = np.zeros(units, dtype)
+            self.params[f"b{i + 1}"] = np.zeros(units, dtype)
             if batchnorm and i < self.L:
-                self.params["gamma%d" % (i + 1)] = np.ones(units, dtype)
-                self.params["beta%d" % (i + 1)] = np.zeros(units, dtype)
+                self.params[f"gamma{i + 1}"] = np.ones(units, dtype)
+                self.params[f"beta{i + 1}"] = np.zeros(units, dtype)
 
     def loss(self, X, y=None):
         p, h, caches = self.params, X, []
         for i in range(1, self.L + 1):
-            W = p["W%d" % i]
-            h, conv_cache = conv_forward(h, W, p["b%d" % i], {"stride": 1, "pad": W.shape[2] // 2})
+            W = p[f"W{i}"]
+            h, conv_cache = conv_forward(h, W, p[f"b{i}"], {"stride": 1, "pad": W.shape[2] // 2})
             bn_cache = pool_cache = None
             if self.batchnorm:
                 self.bn_params[i - 1]["mode"] = "train" if y is not None else "test"
                 h, bn_cache = spatial_batchnorm_forward(
-                    h, p["gamma%d" % i], p["beta%d" % i], self.bn_params[i - 1]
+                    h, p[f"gamma{i}"], p[f"beta{i}"], self.bn_params[i - 1]
                 )
             h, relu_cache = relu_forward(h)
             if i in self.pools:
                 h, pool_cache = max_pool_forward(h, {"pool_height": 2, "pool_width": 2, "stride": 2})
             caches.append((conv_cache, bn_cache, relu_cache, pool_cache))
         n = self.L + 1
-        scores, affine_cache = affine_forward(h, p["W%d" % n], p["b%d" % n])
+        scores, affine_cache = affine_forward(h, p[f"W{n}"], p[f"b{n}"])
         if y is None:
             return scores
         loss, d = softmax_loss(scores, y)
         grads = {}
-        d, grads["W%d" % n], grads["b%d" % n] = affine_backward(d, affine_cache)
+        d, grads[f"W{n}"], grads[f"b{n}"] = affine_backward(d, affine_cache)
         while caches:
             i = len(caches)
             conv_cache, bn_cache, relu_cache, pool_cache = caches.pop()
@@ -329,8 +329,8 @@ class DeepConvNet:
                 d = max_pool_backward(d, pool_cache)
             d = relu_backward(d, relu_cache)
             if bn_cache is not None:
-                d, grads["gamma%d" % i], grads["beta%d" % i] = spatial_batchnorm_backward(d, bn_cache)
-            d, grads["W%d" % i], grads["b%d" % i] = conv_backward(d, conv_cache)
+                d, grads[f"gamma{i}"], grads[f"beta{i}"] = spatial_batchnorm_backward(d, bn_cache)
+            d, grads[f"W{i}"], grads[f"b{i}"] = conv_backward(d, conv_cache)
         for name in p:
             if name[0] == "W":
                 loss = loss + self.reg / 2 * (p[name] ** 2).sum()

@@ -85,9 +85,7 @@ def spatial_batchnorm_forward(x, gamma, beta, bn_param):
 
 
 def spatial_batchnorm_backward(dout, cache):
-    flat = np.swapaxes(dout, 0, 1).reshape(dout.shape[1], -1)  # (C, N*H*W): rows in another order than forward
-    order = np.arange(flat.shape[1]).reshape(dout.shape[0], -1)
-    assert order.shape[0] == dout.shape[0]
+    flat = np.swapaxes(dout, 0, 1).reshape(dout.shape[1], -1)  # (C, N*H*W)
     dx, dgamma, dbeta = batchnorm_backward(flat.T, cache)
     back = dx.T.reshape(dout.shape[1], dout.shape[0], *dout.shape[2:])
     return np.swapaxes(back, 0, 1), dgamma, dbeta
@@ -153,11 +151,11 @@ def conv_backward_fast(dout, cache):
     views, w, s, p, (N, C, H, W) = cache
     dw = np.tensordot(dout, views, axes=((0, 2, 3), (0, 2, 3)))
     dviews = np.tensordot(dout, w, axes=(1, 0))  # (N, H', W', C, HH, WW)
-    index = np.arange((H + 2 * p) * (W + 2 * p)).reshape(H + 2 * p, W + 2 * p)
-    index = sliding_window_view(index, w.shape[2:])[::s, ::s]  # (H', W', HH, WW): pixels of each window
-    dxp = np.zeros((N, C, index.max(initial=0) + 1 + 2 * (H + 2 * p) * (W + 2 * p)))
-    np.add.at(dxp, (slice(None), slice(None), index), dviews.transpose(0, 3, 1, 2, 4, 5))
-    dxp = dxp[:, :, : (H + 2 * p) * (W + 2 * p)].reshape(N, C, H + 2 * p, W + 2 * p)
+    pixels = np.arange((H + 2 * p) * (W + 2 * p)).reshape(H + 2 * p, W + 2 * p)
+    seen = sliding_window_view(pixels, w.shape[2:])[::s, ::s]  # (H', W', HH, WW): the pixels of each window
+    dxp = np.zeros((N, C, pixels.size))
+    np.add.at(dxp, (slice(None), slice(None), seen), dviews.transpose(0, 3, 1, 2, 4, 5))
+    dxp = dxp.reshape(N, C, *pixels.shape)
     return dxp[:, :, p : p + H, p : p + W], dw, dout.sum(axis=0).sum(axis=(1, 2))
 
 
@@ -250,7 +248,10 @@ class DeepConvNet:
             self.params[f"W{block}"] = draw((F, len(maps), filter_size, filter_size)).astype(dtype)
             self.params[f"b{block}"] = np.zeros(F, dtype)
             if batchnorm:
-                self.params[f"gamma{block}"], self.params[f"beta{block}"] = np.ones(F, dtype), np.zeros(F, dtype)
+                self.params[f"gamma{block}"], self.params[f"beta{block}"] = (
+                    np.ones(F, dtype),
+                    np.zeros(F, dtype),
+                )
             step = 2 if block in self.pools else 1
             maps = np.empty((F, maps.shape[1] // step, maps.shape[2] // step))
         self.params[f"W{self.depth + 1}"] = draw((maps.size, num_classes)).astype(dtype)
