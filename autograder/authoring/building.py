@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from autograder.authoring.problems import BuildError, BuildProblem
 from autograder.authoring.regions import RegionError, find_regions
 from autograder.authoring.structure import missing_file, public_suite_problems, source_problems
 from autograder.course import Assignment
+from autograder.course.files import write_whole
 from autograder.notebook.cells import Cell, SourceError
 from autograder.notebook.percent import read_source
 
@@ -185,21 +184,9 @@ def _same_but_ignored(old: dict[str, Any] | None, new: dict[str, Any]) -> bool:
 
 def _write(assignment: Assignment, path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
-    temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        write_whole(path, content)
     except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         what = f"This file cannot be written: {error.strerror}."
         remedy = "Check the permissions and the free space of its folder."
         raise BuildError([BuildProblem(path.relative_to(assignment.root), what, remedy)]) from error

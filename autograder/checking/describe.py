@@ -79,8 +79,12 @@ def excerpt(array: NDArray[Any], index: tuple[int, ...]) -> str:
         array: of any shape.
         index: the element that matters.
     """
-    if array.ndim < 2 or array.size <= SMALL:
+    if array.ndim == 0 or array.size <= SMALL:
         return full(array)
+    if array.ndim == 1:
+        start, stop = _window(index[0], array.size)
+        body = np.array2string(array[start:stop], precision=6, max_line_width=90)
+        return f"{array.dtype} array {shape_text(array.shape)}, of it [{start}:{stop}]\n{body}"
     rows = _window(index[-2], array.shape[-2])
     columns = _window(index[-1], array.shape[-1])
     part = array[(*index[:-2], slice(*rows), slice(*columns))]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from autograder.course import Assignment, Course
+from autograder.course.files import cannot_write, write_whole
 from autograder.course.results import Report, SubmissionResult
 from autograder.grading.grader import Graded, Options
 from autograder.grading.identity import course_key, state_folder, submission_seed, suite_version
@@ -146,23 +145,6 @@ def _still_valid(
 def write_report(report: Report, path: Path) -> None:
     """Write the report as JSON: complete, or not at all. Raises `ReportError`."""
     try:
-        write_atomically(path, report.model_dump_json(indent=1) + "\n")
+        write_whole(path, report.model_dump_json(indent=1) + "\n")
     except OSError as error:
-        raise ReportError(
-            f"Cannot write {path}: {error.strerror}. Nothing was written; choose another place."
-        ) from error
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write to a temporary file beside `path` and rename it. Raises OSError."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        raise ReportError(cannot_write(path, error)) from error

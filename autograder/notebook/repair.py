@@ -145,9 +145,7 @@ def _lost_metadata(
             lost += 1
         elif given is not None and given != known:
             name = cell_name(position, None)
-            meant = (
-                f"it was taken for {known}" if known is not None else "it is one of the student's own cells"
-            )
+            meant = f"it was taken for {known}" if known is not None else "the cell is the student's own"
             yield f"The grade id {_shown(given)} of {name} is not one of the assignment's: {meant}."
     if lost:
         cells = "1 cell; it was" if lost == 1 else f"{lost} cells; they were"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import re
-import secrets
 import unicodedata
 from pathlib import Path
+
+from autograder.course.files import cannot_write, write_whole
 
 
 class PublishingError(Exception):
@@ -33,27 +32,12 @@ def is_safe_name(name: str) -> bool:
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write `content` to `path` through a temporary file beside it; folders are made where missing.
+    """Write `content` to `path`, complete or not at all; folders are made where missing.
 
     Raises:
         PublishingError: no permission, no space, or a file where a folder should be.
     """
-    # The name is the writer's own ("x" refuses one that exists), and its mode is what the umask allows.
-    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as file:
-            file.write(content)
-        temporary.replace(path)
+        write_whole(path, content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise PublishingError(_cannot_write(path, error)) from error
-
-
-def _cannot_write(path: Path, error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"Cannot write {path}: the disk is full. Free some space and run again; no half file is left."
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"Cannot write {path}: no permission. Choose a folder that you may write to."
-    return f"Cannot write {path}: {(error.strerror or 'the system refused').lower()}. Choose another place."
+        raise PublishingError(cannot_write(path, error)) from error

@@ -30,10 +30,8 @@ from autograder.datasets import DatasetMissing
 try:
     data = load_dataset("cifar10", num_train=5000, num_test=500)
 except DatasetMissing:
-    print(
-        "CIFAR-10 is not on this machine. To get it (170 MB), run in a terminal: autograder data "
-        "fetch cifar10\n"
-    )
+    print("CIFAR-10 is not on this machine. To get it (170 MB), run in a terminal:")
+    print("    autograder data fetch cifar10\n")
     data = load_dataset("digits")
 
 x_train, y_train, x_test, y_test = data.x_train, data.y_train, data.x_test, data.y_test
@@ -115,7 +113,7 @@ check("compute_distances_two_loops")
 def compute_distances_one_loop(x_train, x_test):
     """Return the squared Euclidean distances of all pairs, with a single loop.
 
-    Args and returns: as in compute_distances_two_loops.
+    Arguments and result are those of compute_distances_two_loops: floats, shape (num_train, num_test).
     """
     ### BEGIN SOLUTION
     a = x_train.reshape(len(x_train), -1).astype(float)
@@ -152,7 +150,7 @@ check("compute_distances_one_loop")
 def compute_distances_no_loops(x_train, x_test):
     """Return the squared Euclidean distances of all pairs without a loop, many times faster than with two.
 
-    Args and returns: as in compute_distances_two_loops.
+    Arguments and result are those of compute_distances_two_loops: floats, shape (num_train, num_test).
     """
     ### BEGIN SOLUTION
     a = x_train.reshape(len(x_train), -1).astype(float)
@@ -443,7 +441,8 @@ show_neighbours(wrong[:4], f"Four of the {len(wrong)} mistakes, with the nearest
 # ## What pixels cannot see
 #
 # The distance compares pixel with pixel, at the same place. Move a picture aside by an eighth of its width,
-# and to your eye nothing has changed; to the distance, a good deal has.
+# and to your eye nothing has changed; to the distance, a good deal has. (On photographs, where it gets
+# little right to begin with, there is less to lose.)
 
 # %% tags=["show"]
 width = x_test.shape[-1]
