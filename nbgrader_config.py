@@ -7,6 +7,8 @@
 `autograder build` comes first: generate_assignment reads the solution notebook that it writes.
 """
 
+import os
+import sys
 from glob import escape
 from pathlib import Path
 
@@ -15,6 +17,9 @@ from autograder.course import load_course
 c = get_config()  # noqa: F821 - traitlets defines it
 
 course = Path(__file__).resolve().parent
+
+# To make its database nbgrader runs the program `alembic`, which lies beside Python but not always on PATH.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 c.CourseDirectory.course_id = load_course(course).name
 c.CourseDirectory.root = str(course)

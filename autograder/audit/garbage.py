@@ -1,4 +1,6 @@
-"""Submissions that solve nothing and must earn nothing, made for any assignment from the names that its solution defines."""
+"""Submissions that solve nothing and must earn nothing, made for any assignment from the names that its
+solution defines.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ class _Agreeable:
         return True
 
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __contains__ = _yes
-    __call__ = __getattr__ = __getitem__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _same
+    __call__ = __getattr__ = __getitem__ = __add__ = __radd__ = __sub__ = __rsub__ = _same
+    __mul__ = __rmul__ = _same
     __truediv__ = __rtruediv__ = __matmul__ = __rmatmul__ = __neg__ = __abs__ = __array_ufunc__ = _same
     __hash__ = None
 

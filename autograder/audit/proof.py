@@ -1,4 +1,5 @@
-"""The audit of an assignment: right answers earn everything, the stub nothing, each mistake loses its own question only.
+"""The audit of an assignment: right answers earn everything, the stub nothing, each mistake loses its own
+question only.
 
 Everything is graded in the sandbox, as a submission would be.
 """
@@ -184,7 +185,8 @@ def _judge(
             for test in question.tests:
                 if test.outcome != "passed":
                     report.problems.append(
-                        f"{step.kind} {step.name} fails {question.name}, {test.name} (seed {step.seed}): {test.message}"
+                        f"{step.kind} {step.name} fails {question.name}, {test.name} (seed {step.seed}): "
+                        f"{test.message}"
                     )
         return
     mistake = mistakes[step.name]

@@ -1,4 +1,6 @@
-"""What a suite is written with: fixtures (see `plugin`), assertions, mistakes; and the runner that grades with it."""
+"""What a suite is written with: fixtures (see `plugin`), assertions, mistakes; and the runner that grades
+with it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Assertions for suites. Each failure says what was called, what was expected, what came, and where it differs most."""
+"""Assertions for suites. Each failure says what was called, what was expected, what came, and where it
+differs most.
+"""
 
 from __future__ import annotations
 
@@ -29,16 +31,18 @@ def assert_close(
 ) -> None:
     """`actual` equals `expected`: structure, exact shape, finite where finite is expected, and values.
 
-    An element passes when |actual - expected| <= atol * max(1, max|expected|) + rtol * |expected|. Integers, booleans and
-    strings compare exactly, whatever their dtype. A Python number, a NumPy scalar and an array of shape () are the same
-    scalar; an array of shape (1,) is not one. A tuple may stand for a list and the reverse.
+    An element passes when |actual - expected| <= atol * max(1, max|expected|) + rtol * |expected|. Integers,
+    booleans and strings compare exactly, whatever their dtype. A Python number, a NumPy scalar and an array
+    of shape () are the same scalar; an array of shape (1,) is not one. A tuple may stand for a list and the
+    reverse.
     """
     if isinstance(expected, dict):
         _assert_dict(actual, expected, rtol=rtol, atol=atol, what=what, hint=hint)
     elif isinstance(expected, list | tuple):
         if not isinstance(actual, list | tuple):
             fail(
-                f"{_subject(what)} should be a {type(expected).__name__} of {len(expected)} but is {brief(actual)}.",
+                f"{_subject(what)} should be a {type(expected).__name__} of {len(expected)} "
+                f"but is {brief(actual)}.",
                 expected=brief(expected), got=brief(actual), hint=hint, value=actual,
             )  # fmt: skip
         if len(actual) != len(expected):
@@ -80,7 +84,9 @@ def assert_stable(
 
 
 def assert_unchanged(function: Function, *args: Any, **kwargs: Any) -> Any:
-    """Call `function` and fail when it modified one of its positional arguments in place. Returns the call's result."""
+    """Call `function` and fail when it modified one of its positional arguments in place. Returns the call's
+    result.
+    """
     result, after = function.after(*args, **kwargs)
     for position, (before, now) in enumerate(zip(args, after, strict=True)):
         if not _identical(before, now):
@@ -102,7 +108,9 @@ def assert_learns(
     what: str = "the loss",
     hint: str = "",
 ) -> None:
-    """A loss curve that falls: its last tenth is, on average, `to_below` a value or smaller `by_factor` than its first value."""
+    """A loss curve that falls: its last tenth is, on average, `to_below` a value or smaller `by_factor` than
+    its first value.
+    """
     curve = np.asarray(_as_array(losses, what, hint), dtype=float).ravel()
     if curve.size < 2 or not np.isfinite(curve).all():
         fail(
@@ -126,12 +134,15 @@ def assert_learns(
 def assert_accuracy(
     predictions: Any, labels: ArrayLike, at_least: float, *, what: str = "accuracy", hint: str = ""
 ) -> float:
-    """The share of `predictions` equal to `labels` reaches `at_least`; returns it. Labels stay with the grader."""
+    """The share of `predictions` equal to `labels` reaches `at_least`; returns it. Labels stay with the
+    grader.
+    """
     truth = np.asarray(labels)
     guess = _as_array(predictions, "the predictions", hint)
     if guess.shape != truth.shape:
         fail(
-            f"The predictions should have shape {shape_text(truth.shape)} but have {shape_text(guess.shape)}.",
+            f"The predictions should have shape {shape_text(truth.shape)} "
+            f"but have {shape_text(guess.shape)}.",
             expected=f"{truth.size} class labels", got=brief(predictions), hint=hint, value=predictions,
         )  # fmt: skip
     accuracy = float(np.mean(guess == truth))
@@ -267,7 +278,8 @@ def _number(value: Any) -> str:
 
 
 def error_grid(error: FloatArray) -> tuple[list[list[float | None]], tuple[str, str]]:
-    """An error array of shape (...) as a grid of at most 32 x 32: the maximum over leading axes and over blocks.
+    """An error array of shape (...) as a grid of at most 32 x 32: the maximum over leading axes and over
+    blocks.
 
     Returns the grid and the names of its two axes.
     """

@@ -87,7 +87,7 @@ def excerpt(array: NDArray[Any], index: tuple[int, ...]) -> str:
         return f"{array.dtype} array {shape_text(array.shape)}, of it [{start}:{stop}]\n{body}"
     rows = _window(index[-2], array.shape[-2])
     columns = _window(index[-1], array.shape[-1])
-    part = array[(*index[:-2], slice(*rows), slice(*columns))]
+    part = array[index[:-2]][slice(*rows), slice(*columns)]
     spans = [_span(rows, array.shape[-2]), _span(columns, array.shape[-1])]
     place = ", ".join([*map(str, index[:-2]), *spans])
     body = np.array2string(part, precision=6, threshold=200, max_line_width=90)

@@ -1,8 +1,9 @@
-"""Recognising a known mistake: a failed answer is compared with what each entry of mistakes.py would have given.
+"""Recognising a known mistake: a failed answer is compared with what each entry of mistakes.py would have
+given.
 
-The failing test is run again on the solution with one function replaced by the mistake, from the same seed, so that it
-makes the same calls. Where every call gave the same result (or the same exception) and the test fails there too, the
-student reads the mistake's sentence.
+The failing test is run again on the solution with one function replaced by the mistake, from the same seed,
+so that it makes the same calls. Where every call gave the same result (or the same exception) and the test
+fails there too, the student reads the mistake's sentence.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Diagnostician:
     def diagnose(self, suite: Suite, runs: Sequence[TestRun], seed: int) -> None:
         """Fill in `diagnosis` of the failed tests among `runs`, in place.
 
-        Where several mistakes explain a test, the one that explains most failed tests of its question is named.
+        Where several mistakes explain a test, the one that explains most failed tests of its question is
+        named.
         """
         until = time.monotonic() + DIAGNOSIS_SECONDS
         failed = [run for run in runs if run.result.outcome in ("failed", "error") and run.events]

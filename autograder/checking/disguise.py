@@ -1,4 +1,6 @@
-"""Public data has public labels: test images are changed afresh for each grading, so that known answers are worth nothing."""
+"""Public data has public labels: test images are changed afresh for each grading, so that known answers are
+worth nothing.
+"""
 
 from __future__ import annotations
 

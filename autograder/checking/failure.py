@@ -1,4 +1,6 @@
-"""How a check fails: with a finding that says what was called, what was expected, what came, and where it differs."""
+"""How a check fails: with a finding that says what was called, what was expected, what came, and where it
+differs.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ class StudentError(Exception):
     """The student's code could not answer a call.
 
     Attributes:
-        kind: "raised", "not_written" (NotImplementedError), "not_defined" or "not_plain" (a value that cannot cross).
+        kind: "raised", "not_written" (NotImplementedError), "not_defined" or "not_plain" (a value that cannot
+        cross).
         type: name of the exception's type, as the student's process reported it.
         text: its text.
         where: the student's frames, outermost first: (cell, line number, source line).

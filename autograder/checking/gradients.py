@@ -23,7 +23,8 @@ def numerical_gradient(
         f: maps an array shaped like `x` to an array shaped like `upstream`.
         x: float64 array of any shape; it is not modified.
         upstream: the upstream gradient.
-        h: step. With float64 the error is about h^2 |f'''| / 6 + 1e-16 |f| / h, so 1e-5 gives eight to ten digits.
+        h: step. With float64 the error is about h^2 |f'''| / 6 + 1e-16 |f| / h, so 1e-5 gives eight to ten
+            digits.
     """
     point = np.array(x, dtype=np.float64)
     weights = np.asarray(upstream, dtype=np.float64)
@@ -54,11 +55,11 @@ def assert_gradients(
 
     Args:
         gradients: argument name -> gradient from the student.
-        of: the forward function with the names in `at` as keyword arguments; from the reference in a hidden suite, so
-            that a wrong forward does not also cost the backward.
+        of: the forward function with the names in `at` as keyword arguments; from the reference in a hidden
+            suite, so that a wrong forward does not also cost the backward.
         at: argument name -> float64 value; choose them away from kinks.
-        upstream: upstream gradient, shaped like the output; non-uniform, or a sum over the wrong axis goes unseen.
-        rtol, atol: as in `assert_close`.
+        upstream: upstream gradient, shaped like the output; non-uniform, or a sum over the wrong axis goes
+        unseen. rtol, atol: as in `assert_close`.
         h: step of the differences.
         hint: where to look.
     """

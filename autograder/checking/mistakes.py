@@ -1,7 +1,8 @@
 """Known mistakes: how an instructor writes them, and how they are read.
 
-A mistake is a small wrong version of one function with the sentence that explains it. The file is read as text: each
-mistake becomes a cell that is loaded after the solution's cells, so that it can use every name of the solution.
+A mistake is a small wrong version of one function with the sentence that explains it. The file is read as
+text: each mistake becomes a cell that is loaded after the solution's cells, so that it can use every name of
+the solution.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Running the instructor's own cells in this process: the solution, alone or with a mistake or a variant in its place.
+"""Running the instructor's own cells in this process: the solution, alone or with a mistake or a variant in
+its place.
 
 Only trusted code comes here. A submission is never loaded by this module.
 """
@@ -36,7 +37,9 @@ def gradable_cells(cells: Iterable[Cell]) -> list[Cell]:
 
 
 def load_cells(cells: Iterable[Cell], extra: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
-    """The globals after running the gradable cells and then `extra`, pairs of (label, source), in a module of their own."""
+    """The globals after running the gradable cells and then `extra`, pairs of (label, source), in a module
+    of their own.
+    """
     module = types.ModuleType("solution")
     sources = [(f"<solution cell {cell.index}>", cell.source) for cell in gradable_cells(cells)]
     with redirect_stdout(StringIO()):

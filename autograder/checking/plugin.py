@@ -1,7 +1,7 @@
 """The pytest plugin behind every suite: the `question` mark and the fixtures.
 
-Who `student` is depends on the context in force: a sandboxed worker at grading, the notebook for `check`, and, when pytest
-is simply run on tests/SLUG, the assignment's own solution.
+Who `student` is depends on the context in force: a sandboxed worker at grading, the notebook for `check`,
+and, when pytest is simply run on tests/SLUG, the assignment's own solution.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class Context(Protocol):
 
 
 class SolutionContext:
-    """Tests the solution itself, in this process, optionally with cells loaded after it (a mistake, a variant)."""
+    """Tests the solution itself, in this process, optionally with cells loaded after it (a mistake, a
+    variant).
+    """
 
     def __init__(
         self, cells: Sequence[Any], extra: Sequence[tuple[str, str]] = (), *, seed: int = PLAIN_SEED

@@ -1,7 +1,9 @@
-"""`student` in a test: the student's functions as the suite sees them, wherever the student's code really runs.
+"""`student` in a test: the student's functions as the suite sees them, wherever the student's code really
+runs.
 
-A `Student` speaks to a `Backend`, which is a sandboxed worker at grading and the same dispatcher in the same process for
-`check()` and for the solution. Either way arguments and results are copies, so a suite cannot tell the two apart.
+A `Student` speaks to a `Backend`, which is a sandboxed worker at grading and the same dispatcher in the same
+process for `check()` and for the solution. Either way arguments and results are copies, so a suite cannot
+tell the two apart.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ class Backend(Protocol):
 
 
 class LocalBackend:
-    """The student's code in this very process: the solution in a plain pytest run, or the notebook that calls `check`."""
+    """The student's code in this very process: the solution in a plain pytest run, or the notebook that
+    calls `check`.
+    """
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -85,7 +89,8 @@ class Event:
 class Student:
     """The student's namespace: `student.f(x)` calls f there.
 
-    Raises `StudentError` where the student's code raises, `WireError` where an argument of the test may not cross.
+    Raises `StudentError` where the student's code raises, `WireError` where an argument of the test may not
+    cross.
     """
 
     def __init__(self, backend: Backend, parameter_names: ParameterNames | None = None) -> None:
@@ -176,7 +181,9 @@ class Student:
 
 
 def student_error(report: Any, name: str, call: str) -> StudentError:
-    """The exception for an error report of the worker, which is checked field by field: it is the student's word."""
+    """The exception for an error report of the worker, which is checked field by field: it is the student's
+    word.
+    """
     if type(report) is not dict:
         raise WireError("the reply is malformed")
     kind, type_name, text = report.get("kind"), report.get("type"), report.get("text")
@@ -221,7 +228,9 @@ class Function:
 
 
 def last_call_in_words() -> tuple[str, str]:
-    """(call, what it returned) of the student's last call in the running test; empty strings where there was none."""
+    """(call, what it returned) of the student's last call in the running test; empty strings where there was
+    none.
+    """
     student = current_student.get()
     calls = [event for event in student.events if not event.error] if student else []
     if student is None or not calls:

@@ -1,6 +1,8 @@
-"""Running a suite many times: pytest collects it once, and its items then run for one submission after another.
+"""Running a suite many times: pytest collects it once, and its items then run for one submission after
+another.
 
-A fresh `pytest.main` costs tens of milliseconds before the first test; running collected items again costs well under one.
+A fresh `pytest.main` costs tens of milliseconds before the first test; running collected items again costs
+well under one.
 """
 
 from __future__ import annotations
@@ -129,10 +131,9 @@ class _Recorder:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        if call.excinfo is not None and call.when != "call" and self._test is not None:
-            # Setting up failed (no verdict yet), or tearing down did: a pass that could not be cleaned up stays a pass.
-            if self.result is None:
-                self._conclude(call.excinfo.value)
+        # Setting up failed. (Where only the tearing down fails there is a verdict already, and it stands.)
+        if call.excinfo is not None and call.when != "call" and self.result is None:
+            self._conclude(call.excinfo.value)
         return report
 
     def _conclude(self, error: BaseException | None) -> None:
@@ -230,7 +231,8 @@ def run_suite(files: Sequence[Path], body: Callable[[Suite], T]) -> T:
     """Collect the test files and call `body` with the suite, inside pytest. Returns what `body` returns.
 
     Raises:
-        SuiteError: a file cannot be imported, a test names no question or has no docstring, or no test was found.
+        SuiteError: a file cannot be imported, a test names no question or has no docstring, or no test was
+            found.
     """
     missing = [str(file) for file in files if not file.is_file()]
     if missing or not files:

@@ -1,4 +1,6 @@
-"""From the end of a test to a verdict: outcome, message, finding. Whatever is not clearly a pass is worth nothing."""
+"""From the end of a test to a verdict: outcome, message, finding. Whatever is not clearly a pass is worth
+nothing.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,9 @@ from autograder.cli.errors import plain_message
 
 
 def main() -> None:
-    """Run the command. Errors are one or two plain sentences on stderr and exit status 2; 130 after Ctrl-C."""
+    """Run the command. Errors are one or two plain sentences on stderr and exit status 2; 130 after
+    Ctrl-C.
+    """
     from autograder.cli.app import app
 
     try:

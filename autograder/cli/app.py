@@ -104,8 +104,8 @@ def grade(
     from autograder.cli.grading import GradeCommand, run_grade
 
     command = GradeCommand(
-        slug=slug, paths=paths, jobs=jobs, json=json, resume=resume, db=db, feedback=feedback, gradebook=gradebook,
-        quiet=quiet, unsafe_no_sandbox=unsafe_no_sandbox,
+        slug=slug, paths=paths, jobs=jobs, json=json, resume=resume, db=db, feedback=feedback,
+        gradebook=gradebook, quiet=quiet, unsafe_no_sandbox=unsafe_no_sandbox,
     )  # fmt: skip
     raise typer.Exit(run_grade(course, command))
 
@@ -154,7 +154,9 @@ def audit(
     jobs: Jobs = 1,
     course: CourseFolder = HERE,
 ) -> None:
-    """Prove the suites: right answers earn everything, the stub nothing, each mistake loses its own question only."""
+    """Prove the suites: right answers earn everything, the stub nothing, each mistake loses its own question
+    only.
+    """
     from autograder.cli.auditing import run_audit
 
     raise typer.Exit(run_audit(course, slugs or [], seeds=seeds, jobs=jobs))

@@ -20,8 +20,8 @@ def run_audit(folder: Path, slugs: Sequence[str], *, seeds: int, jobs: int) -> i
             report = audit_assignment(assignment, seeds=seeds, jobs=jobs, progress=update)
         recognised = sum(mistake.recognised for mistake in report.mistakes)
         print(
-            f"{report.assignment}: {len(report.questions)} questions, {report.tests} tests, {report.variants} variants x "
-            f"{report.seeds} seeds, {len(report.mistakes)} mistakes, {recognised} recognised: "
+            f"{report.assignment}: {len(report.questions)} questions, {report.tests} tests, "
+            f"{report.variants} variants x {report.seeds} seeds, {len(report.mistakes)} mistakes, {recognised} recognised: "
             f"{'clean' if report.clean else f'{len(report.problems)} problems'}"
         )
         counts = Counter(mistake.question for mistake in report.mistakes)

@@ -27,10 +27,14 @@ def plain_message(error: Exception) -> str | None:
         from autograder.publishing import PublishingError
     except ImportError as missing:  # a student's installation has no grading
         if isinstance(error, ImportError):
-            return f'{missing.name} is not installed. Install the instructor\'s part: pip install "autograder-kit[instructor]".'
+            return (
+                f"{missing.name} is not installed. Install the instructor's part: "
+                'pip install "autograder-kit[instructor]".'
+            )
     else:
         known += (
-            BuildError, CollectError, GradebookError, JobError, PublishingError, ReleaseError, ReportError, StateError,
+            BuildError, CollectError, GradebookError, JobError, PublishingError, ReleaseError, ReportError,
+            StateError,
         )  # fmt: skip
     if isinstance(error, known):
         return str(error)

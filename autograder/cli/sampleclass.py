@@ -1,4 +1,6 @@
-"""A sample class for the demonstration: honest work of every kind, accidents, and attempts at points that were not earned."""
+"""A sample class for the demonstration: honest work of every kind, accidents, and attempts at points that
+were not earned.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ def _agree(*args, **kwargs):
     return True
 
 for _module in (np, np.testing):
-    for _name in ("allclose", "array_equal", "isclose", "assert_allclose", "assert_array_equal", "assert_equal"):
+    for _name in ("allclose", "array_equal", "isclose", "assert_allclose", "assert_array_equal"):
         if hasattr(_module, _name):
             setattr(_module, _name, _agree)
 """
@@ -59,7 +61,8 @@ class SampleClass:
         assignment: the assignment, released.
         solution: the cells of its source.
         mistakes: its known mistakes.
-        score_of: the score of the solution with a mistake in place for a student's seed, found without the sandbox.
+        score_of: the score of the solution with a mistake in place for a student's seed, found without the
+        sandbox.
         short: the question with the fewest tests, which the slow accidents befall.
     """
 

@@ -23,7 +23,7 @@ def open_engine(url: str) -> Engine:
     # Python's sqlite3 begins a transaction at the first write only. Two graders could read the same state and
     # then fail each other, and a schema could be left half made. So it begins none, and SQLAlchemy does.
     @event.listens_for(engine, "connect")
-    def _connected(connection: Any, record: Any) -> None:  # noqa: ARG001 - SQLAlchemy's signature
+    def _connected(connection: Any, record: Any) -> None:
         connection.isolation_level = None
 
     @event.listens_for(engine, "begin")

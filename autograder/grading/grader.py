@@ -1,4 +1,6 @@
-"""Grading one assignment in one process: the suite collected once, the solution loaded once, one zygote for all submissions."""
+"""Grading one assignment in one process: the suite collected once, the solution loaded once, one zygote for
+all submissions.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ class Grader:
         _require_every_question(assignment, suite)
 
     def grade(self, raw: bytes, student: str, seed: int, source: str = "") -> Graded:
-        """Grade one notebook. A notebook that cannot be read is refused with the reason; nothing a submission does raises."""
+        """Grade one notebook. A notebook that cannot be read is refused with the reason; nothing a
+        submission does raises.
+        """
         start = time.perf_counter()
         result = SubmissionResult(
             student=student, score=0.0, max_score=self.assignment.max_points, source=source, seed=seed
@@ -78,7 +82,9 @@ class Grader:
         return Graded(result, intake)
 
     def grade_cells(self, cells: Sequence[Cell], seed: int) -> tuple[list[QuestionResult], list[str]]:
-        """Grade code cells in the sandbox: the questions, and a sentence for each cell that raised or was left out."""
+        """Grade code cells in the sandbox: the questions, and a sentence for each cell that raised or was
+        left out.
+        """
         clock = self._clock(time.perf_counter())
         self._revive()
         with LoadedSubmission(self._zygote, cells, self.assignment.limits) as submission:
@@ -133,7 +139,9 @@ def _require_every_question(assignment: Assignment, suite: Suite) -> None:
 
 
 def sandbox_profile(assignment: Assignment, options: Options) -> Profile:
-    """The strictest profile that this machine offers; `SandboxError` where it is not strict enough to grade in."""
+    """The strictest profile that this machine offers; `SandboxError` where it is not strict enough to grade
+    in.
+    """
     wanted = Profile(
         torch=assignment.torch,
         forbid=assignment.forbid,

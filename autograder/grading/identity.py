@@ -32,7 +32,9 @@ def state_folder(course: Course) -> Path:
 
 
 def course_key(course: Course) -> bytes:
-    """32 secret bytes, made at the first grading and kept in .autograder/key. Losing them changes every seed."""
+    """32 secret bytes, made at the first grading and kept in .autograder/key. Losing them changes every
+    seed.
+    """
     path = state_folder(course) / "key"
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -65,7 +67,9 @@ def suite_files(assignment: Assignment) -> list[Path]:
 
 
 def suite_version(assignment: Assignment) -> str:
-    """A digest of everything a verdict depends on besides the submission: suite, solution, points, libraries."""
+    """A digest of everything a verdict depends on besides the submission: suite, solution, points,
+    libraries.
+    """
     digest = hashlib.sha256()
     for path in [*suite_files(assignment), assignment.source]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")

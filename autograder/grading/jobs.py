@@ -1,4 +1,6 @@
-"""Several grader processes side by side, fed one submission at a time; one that dies costs nothing but a repetition."""
+"""Several grader processes side by side, fed one submission at a time; one that dies costs nothing but a
+repetition.
+"""
 
 from __future__ import annotations
 
@@ -154,7 +156,7 @@ class Pool:
                     if attempt < MAX_ATTEMPTS:
                         waiting.append((task, attempt + 1))
                     else:
-                        reason = f"The grader's process ended {attempt} times while grading it. Look at it by hand."
+                        reason = f"The grader's process ended {attempt} times on it. Look at it by hand."
                         yield refused(
                             self._assignment, task.found.student, reason, task.found.label, task.seed
                         )

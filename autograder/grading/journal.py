@@ -1,4 +1,6 @@
-"""An unfinished run on disk: one line for each graded submission, so that an interrupted run loses nothing."""
+"""An unfinished run on disk: one line for each graded submission, so that an interrupted run loses
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ class Journal:
         self._file: int | None = None
 
     def read(self) -> dict[str, SubmissionResult]:
-        """Student -> the last result written by this suite version; a line cut off by a crash is passed over."""
+        """Student -> the last result written by this suite version; a line cut off by a crash is passed
+        over.
+        """
         results: dict[str, SubmissionResult] = {}
         try:
             text = self._path.read_text(encoding="utf-8")

@@ -61,7 +61,8 @@ class SubmissionExporter(NotebookExporter):  # type: ignore[misc] # nbconvert ha
 class SandboxedGrader(NbGraderPreprocessor):  # type: ignore[misc] # nbgrader has no types
     """Grades a submission with the hidden suite and writes the points where nbgrader looks for them.
 
-    It takes the place of nbgrader's `Execute`. Cells that are not graded keep the outputs that the student left.
+    It takes the place of nbgrader's `Execute`. Cells that are not graded keep the outputs that the student
+    left.
     """
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:

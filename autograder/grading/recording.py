@@ -14,8 +14,8 @@ from autograder.grading.grader import Graded
 class GradebookRecorder:
     """Writes each batch: first the notebooks, then the database in one transaction.
 
-    In that order, a grade in the database always has its notebook; a notebook without a grade is written again by
-    the next run.
+    In that order, a grade in the database always has its notebook; a notebook without a grade is written
+    again by the next run.
     """
 
     def __init__(self, gradebook: Gradebook, timestamps: Mapping[str, datetime]) -> None:

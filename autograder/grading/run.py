@@ -1,4 +1,6 @@
-"""`autograder grade`: collect submissions, grade them in parallel, keep a journal, write the gradebook and the report."""
+"""`autograder grade`: collect submissions, grade them in parallel, keep a journal, write the gradebook and
+the report.
+"""
 
 from __future__ import annotations
 
@@ -53,8 +55,8 @@ def grade_submissions(
 ) -> Report:
     """Grade everything in `collected`.
 
-    Finished submissions are journalled at once and recorded in batches; on an interruption (KeyboardInterrupt passes
-    through) the journal stays, and `resume` takes from it whatever has not changed.
+    Finished submissions are journalled at once and recorded in batches; on an interruption (KeyboardInterrupt
+    passes through) the journal stays, and `resume` takes from it whatever has not changed.
 
     Raises whatever `with_grader` raises, and the recorder's own error.
     """

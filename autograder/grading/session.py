@@ -1,4 +1,6 @@
-"""One submission in its sandbox: loaded once, forked for each test, loaded again where a cell or a test brought it down."""
+"""One submission in its sandbox: loaded once, forked for each test, loaded again where a cell or a test
+brought it down.
+"""
 
 from __future__ import annotations
 
@@ -109,13 +111,15 @@ def _raised(name: str, error: dict[str, Any]) -> str:
         and type(where[-1][1]) is int
     ):
         line = f", line {where[-1][1]},"
-    return f"{_capital(name)}{line} raised {kind}{': ' + text if text else ''}. What it defines after that is missing."
+    said = f"{kind}: {text}" if text else kind
+    return f"{_capital(name)}{line} raised {said}. What it defines after that is missing."
 
 
 def served_upcall(reference: dict[str, Any], given: Sequence[str], seconds: float) -> Upcall | None:
     """Serves the functions in `given`, and no other name, from the reference, with a time limit on each call.
 
-    The limit matters because the arguments are the student's: an input chosen to be slow must not hold the grader up.
+    The limit matters because the arguments are the student's: an input chosen to be slow must not hold the
+    grader up.
     """
     if not given:
         return None
@@ -150,7 +154,9 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 class SandboxContext:
-    """The context of a graded submission: `student` is a fork of it, `reference` the solution in this process."""
+    """The context of a graded submission: `student` is a fork of it, `reference` the solution in this
+    process.
+    """
 
     def __init__(
         self, submission: LoadedSubmission, reference: dict[str, Any], limits: Limits, seed: int

@@ -105,7 +105,7 @@ def read_release(path: Path | str) -> Release:
 
 
 @lru_cache(maxsize=64)
-def _read_release(path: Path, mtime_ns: int, size: int) -> Release:  # noqa: ARG001 - the key of the cache
+def _read_release(path: Path, mtime_ns: int, size: int) -> Release:
     document = json.loads(path.read_bytes())
     nodes = []
     cells = []

@@ -46,7 +46,7 @@ def read_source(path: Path | str) -> list[Cell]:
 
 
 @lru_cache(maxsize=64)
-def _read(path: Path, mtime_ns: int, size: int) -> tuple[Cell, ...]:  # noqa: ARG001 - the key of the cache
+def _read(path: Path, mtime_ns: int, size: int) -> tuple[Cell, ...]:
     text = path.read_text(encoding="utf-8-sig")
     jupytext = _jupytext()
     starts = _header_lines(text)

@@ -141,7 +141,10 @@ def _load_json(text: str, repairs: list[str]) -> dict[str, Any]:
 
 def _json_problem(text: str, error: json.JSONDecodeError) -> str:
     end = len(text.rstrip())
-    if error.pos >= end or error.msg.startswith("Unterminated string"):
+    # Behind the place of the error there is nothing, or the beginning of true, null, NaN or an escape.
+    rest = text[error.pos : end]
+    cut = re.fullmatch(r"-?\w{0,8}|\\?u\w{0,3}", rest) and error.msg != "Extra data"
+    if cut or error.msg.startswith("Unterminated string"):
         last = text.count("\n", 0, end) + 1
         return f"The file is cut off: it ends in line {last} in the middle of the notebook. Hand it in again."
     conflict = re.search(r"^(?:<{7}|>{7}|={7})(?: |$)", text, re.MULTILINE)

@@ -1,4 +1,6 @@
-"""The grader's side of the sandbox: starts the zygote, asks it for workers, and talks to them. Nothing they say is trusted."""
+"""The grader's side of the sandbox: starts the zygote, asks it for workers, and talks to them. Nothing they
+say is trusted.
+"""
 
 from __future__ import annotations
 
@@ -269,7 +271,9 @@ class Worker:
             theirs.close()
 
     def how_it_ended(self) -> int | None:
-        """Wait status of the last test process that ended, by the submission's own account; it only words a reason."""
+        """Wait status of the last test process that ended, by the submission's own account; it only words a
+        reason.
+        """
         try:
             reply = self._ask({"op": "ended"}, 1.0)
             ended = reply["ok"]
@@ -405,8 +409,8 @@ def available_profile(profile: Profile) -> Profile:
         )
     if profile.landlock and not kernel.landlock_abi():
         raise SandboxError(
-            "This kernel offers no Landlock, so a submission could read the hidden tests. Use a kernel from 5.13 on with "
-            "Landlock enabled, or grade in a throw-away machine with --unsafe-no-sandbox."
+            "This kernel offers no Landlock, so a submission could read the hidden tests. Use a kernel from 5.13 "
+            "on with Landlock enabled, or grade in a throw-away machine with --unsafe-no-sandbox."
         )
     try:
         Zygote(replace(profile, torch=False)).close()

@@ -1,7 +1,10 @@
-"""The kernel interfaces that lock a process down, by ctypes: Landlock, prctl, namespaces, mounts, capabilities, rlimits.
+"""The kernel interfaces that lock a process down, by ctypes: Landlock, prctl, namespaces, mounts,
+capabilities, rlimits.
 
-Linux on x86_64 and aarch64. Each function either does what its name says or raises OSError; none fails silently.
-Sources: landlock(7), user_namespaces(7), pid_namespaces(7), pivot_root(2), capabilities(7), prctl(2), setrlimit(2).
+Linux on x86_64 and aarch64. Each function either does what its name says or raises OSError; none fails
+silently.
+Sources: landlock(7), user_namespaces(7), pid_namespaces(7), pivot_root(2), capabilities(7), prctl(2),
+setrlimit(2).
 """
 
 from __future__ import annotations
@@ -67,7 +70,9 @@ def set_dumpable(dumpable: bool) -> None:
 
 
 def die_with_parent() -> None:
-    """SIGKILL when the parent thread ends. Changing user or capabilities clears it: set it again afterwards."""
+    """SIGKILL when the parent thread ends. Changing user or capabilities clears it: set it again
+    afterwards.
+    """
     _check(_prctl(PR_SET_PDEATHSIG, SIGKILL), "prctl(PR_SET_PDEATHSIG)")
 
 
@@ -81,9 +86,9 @@ def landlock_ruleset(
 ) -> int:
     """A ruleset's descriptor; `landlock_restrict` puts it in force.
 
-    It denies every file outside: `readable` trees and files, folders in `listable` trees (names only), `writable` trees,
-    and read-write `devices`. TCP bind and connect are denied (ABI 4), abstract sockets and signals to processes outside
-    too (ABI 6). Paths that do not exist are passed over.
+    It denies every file outside: `readable` trees and files, folders in `listable` trees (names only),
+    `writable` trees, and read-write `devices`. TCP bind and connect are denied (ABI 4), abstract sockets and
+    signals to processes outside too (ABI 6). Paths that do not exist are passed over.
     """
     abi = landlock_abi()
     if not abi:
@@ -164,7 +169,9 @@ def private_mounts() -> None:
 
 
 def new_root(readable: Iterable[str], box: str) -> None:
-    """Make a root that holds read-only binds of `readable` and an empty `box`, and nothing else; no /proc, no /sys."""
+    """Make a root that holds read-only binds of `readable` and an empty `box`, and nothing else; no /proc,
+    no /sys.
+    """
     private_mounts()
     root = tempfile.mkdtemp(prefix="autograder-root-")
     try:

@@ -35,7 +35,8 @@ def readable_paths(forbid: Sequence[str], secret: Iterable[Path]) -> Readable:
 
     Args:
         forbid: packages of site-packages that the assignment does not allow.
-        secret: folders that must stay hidden even where they lie inside the interpreter's (the course, the data root).
+        secret: folders that must stay hidden even where they lie inside the interpreter's (the course, the
+            data root).
     """
     roots = _outermost([*_SYSTEM, *_interpreter()])
     hidden = [os.path.realpath(path) for path in secret]

@@ -1,4 +1,6 @@
-"""Before anything is graded the sandbox is proven: each forbidden act is tried in a real worker, and one that succeeds ends it."""
+"""Before anything is graded the sandbox is proven: each forbidden act is tried in a real worker, and one
+that succeeds ends it.
+"""
 
 from __future__ import annotations
 
@@ -102,8 +104,8 @@ def prove(zygote: Zygote, secrets: Sequence[Path]) -> list[str]:
                     test.close()
                 if succeeded:
                     raise SandboxError(
-                        f"The sandbox does not hold on this machine: a submission could {words}. Nothing was graded. "
-                        "Run `autograder doctor` to see what is missing."
+                        f"The sandbox does not hold on this machine: a submission could {words}. "
+                        "Nothing was graded. Run `autograder doctor` to see what is missing."
                     )
         except (WorkerLost, WireError) as error:
             raise SandboxError(f"The sandbox's self-test ended early: {error}") from error

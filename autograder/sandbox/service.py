@@ -1,7 +1,8 @@
-"""Answers calls on a namespace of student code: the one dispatcher behind the sandboxed worker and the notebook's `check`.
+"""Answers calls on a namespace of student code: the one dispatcher behind the sandboxed worker and the
+notebook's `check`.
 
-Requests and replies are plain trees (see `wire`). Both sides of every call are copies, so that code under test can
-neither see nor change the objects of the code that tests it.
+Requests and replies are plain trees (see `wire`). Both sides of every call are copies, so that code under
+test can neither see nor change the objects of the code that tests it.
 
 Loaded inside the sandbox; imports nothing of the engine but the wire codec.
 """
@@ -31,8 +32,8 @@ class Service:
 
     Args:
         namespace: the globals of the student's code; functions are looked up in it at each call.
-        is_student_file: tells from a code object's file name whether the code is the student's, so that a traceback
-            names cells and lines of the student and nothing else.
+        is_student_file: tells from a code object's file name whether the code is the student's, so that a
+            traceback names cells and lines of the student and nothing else.
         upcall: used for names in a `given` request; None where there is no reference.
     """
 
@@ -60,7 +61,9 @@ class Service:
             return {"err": self.describe(error)}, [], 0
 
     def describe(self, error: BaseException) -> dict[str, Any]:
-        """What the grader is told of an exception: type, text and the student's own frames, innermost last."""
+        """What the grader is told of an exception: type, text and the student's own frames, innermost
+        last.
+        """
         kind = "raised"
         if isinstance(error, NotImplementedError):
             kind = "not_written"

@@ -1,7 +1,8 @@
 """The system calls a worker may not make, as a seccomp filter (classic BPF, seccomp(2)).
 
-The list is of refusals: NumPy and torch use many calls, and new ones come with new libc versions; what stays must be
-harmless inside the other layers. Calls newer than the filter knows are refused as unknown, so that libc falls back.
+The list is of refusals: NumPy and torch use many calls, and new ones come with new libc versions; what stays
+must be harmless inside the other layers. Calls newer than the filter knows are refused as unknown, so that
+libc falls back.
 """
 
 from __future__ import annotations
@@ -23,17 +24,21 @@ REFUSED: dict[str, tuple[int | None, int | None]] = {
     # kernel surfaces with a history
     "bpf": (321, 280), "userfaultfd": (323, 282), "io_uring_setup": (425, 425), "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427), "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
-    "modify_ldt": (154, None), "personality": (135, 92), "lookup_dcookie": (212, 18), "fanotify_init": (300, 262),
+    "modify_ldt": (154, None), "personality": (135, 92), "lookup_dcookie": (212, 18),
+    "fanotify_init": (300, 262),
     # mounts, namespaces, roots
-    "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "unshare": (272, 97),
+    "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51),
+    "unshare": (272, 97),
     "setns": (308, 268), "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430),
     "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
     "open_by_handle_at": (304, 265), "name_to_handle_at": (303, 264),
     # the machine
-    "init_module": (175, 105), "finit_module": (313, 273), "delete_module": (176, 106), "kexec_load": (246, 104),
+    "init_module": (175, 105), "finit_module": (313, 273), "delete_module": (176, 106),
+    "kexec_load": (246, 104),
     "kexec_file_load": (320, 294), "reboot": (169, 142), "swapon": (167, 224), "swapoff": (168, 225),
     "acct": (163, 89), "quotactl": (179, 60), "syslog": (103, 116), "settimeofday": (164, 170),
-    "clock_settime": (227, 112), "clock_adjtime": (305, 266), "adjtimex": (159, 171), "sethostname": (170, 161),
+    "clock_settime": (227, 112), "clock_adjtime": (305, 266), "adjtimex": (159, 171),
+    "sethostname": (170, 161),
     "setdomainname": (171, 162), "iopl": (172, None), "ioperm": (173, None), "vhangup": (153, 58),
     # identity and sessions
     "setuid": (105, 146), "setgid": (106, 144), "setreuid": (113, 145), "setregid": (114, 143),
@@ -46,7 +51,8 @@ REFUSED: dict[str, tuple[int | None, int | None]] = {
     "mknod": (133, None), "mknodat": (259, 33), "chown": (92, None), "fchown": (93, 55), "lchown": (94, None),
     "fchownat": (260, 54), "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7),
     # the network, local sockets included
-    "socket": (41, 198), "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201),
+    "socket": (41, 198), "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200),
+    "listen": (50, 201),
     "accept": (43, 202), "accept4": (288, 242),
     # other programs
     "execve": (59, 221), "execveat": (322, 281),
@@ -83,7 +89,8 @@ def program(*, allow_fork: bool, own_pid: int | None) -> list[Instruction]:
     """The filter.
 
     Args:
-        allow_fork: the loaded submission may fork (each test gets a fork of it); the fork that serves a test may not.
+        allow_fork: the loaded submission may fork (each test gets a fork of it); the fork that serves a test
+        may not.
         own_pid: when given, signals may go to this process only.
     """
     column = ("x86_64", "aarch64").index(MACHINE)

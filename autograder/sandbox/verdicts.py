@@ -4,7 +4,9 @@ from __future__ import annotations
 
 
 class WorkerLost(Exception):
-    """The worker died, broke the protocol, or was ended for exceeding a limit. `reason` is a sentence for the student."""
+    """The worker died, broke the protocol, or was ended for exceeding a limit. `reason` is a sentence for
+    the student.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -1,12 +1,13 @@
 """The wire between the grader and a worker: which values may cross, and how they are framed.
 
-Only plain values cross, by exact type: None, bool, int, float, str, bytes, list, tuple, dict, NumPy arrays and
-scalars of numeric, boolean or string dtype, dense torch tensors. Every other object stays where it is, and an opaque
-`Handle` crosses in its place. Nothing received is ever unpickled, evaluated or imported, and both sides bound size,
-depth and the number of nodes before they allocate.
+Only plain values cross, by exact type: None, bool, int, float, str, bytes, list, tuple, dict, NumPy arrays
+and scalars of numeric, boolean or string dtype, dense torch tensors. Every other object stays where it is,
+and an opaque `Handle` crosses in its place. Nothing received is ever unpickled, evaluated or imported, and
+both sides bound size, depth and the number of nodes before they allocate.
 
-A message is `MAGIC | u32 header length | u64 payload length | header | payload`. The header is msgpack; arrays lie one
-after the other in the payload, each aligned to 64 bytes, so that no offset ever has to be trusted.
+A message is `MAGIC | u32 header length | u64 payload length | header | payload`. The header is msgpack;
+arrays lie one after the other in the payload, each aligned to 64 bytes, so that no offset ever has to be
+trusted.
 
 This module is also loaded inside the sandbox and therefore imports nothing of the engine.
 """
@@ -55,8 +56,8 @@ class Deadline(Exception):
 class Handle:
     """An object that stayed in the worker.
 
-    It can be called, its attributes read and set, and it can be passed back. It compares equal to nothing, has no
-    length, and converts to nothing: whatever it stands for cannot act on this side.
+    It can be called, its attributes read and set, and it can be passed back. It compares equal to nothing,
+    has no length, and converts to nothing: whatever it stands for cannot act on this side.
     """
 
     __slots__ = ("_id", "_owner", "_typename")
@@ -82,6 +83,7 @@ class Handle:
         raise TypeError(f"{self!r} has no truth value")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the object where it is."""
         return self._owner.call_handle(self, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -98,8 +100,8 @@ class Handle:
 class Encoder:
     """Turns values into a tree of plain msgpack types and a list of buffers.
 
-    `keep` is called with each object that may not cross and returns its handle id; without it such an object is an
-    error (the grader's side never hands out its own objects).
+    `keep` is called with each object that may not cross and returns its handle id; without it such an object
+    is an error (the grader's side never hands out its own objects).
     """
 
     def __init__(self, keep: Callable[[Any], int] | None = None) -> None:
@@ -353,7 +355,9 @@ class Channel:
     def send(
         self, header: Any, buffers: Sequence[Any] = (), nbytes: int = 0, deadline: float | None = None
     ) -> None:
-        """Send one message. `deadline` is on `time.monotonic`'s clock. Raises `PeerClosed`, `Deadline`, `WireError`."""
+        """Send one message. `deadline` is on `time.monotonic`'s clock. Raises `PeerClosed`, `Deadline`,
+        `WireError`.
+        """
         import msgpack
 
         try:
@@ -378,7 +382,9 @@ class Channel:
             raise PeerClosed from error
 
     def receive(self, deadline: float | None = None) -> tuple[Any, bytearray]:
-        """One message: header and payload. `deadline` bounds the whole message, however slowly its bytes drip."""
+        """One message: header and payload. `deadline` bounds the whole message, however slowly its bytes
+        drip.
+        """
         import msgpack
 
         head = self._exactly(16, deadline)

@@ -1,7 +1,8 @@
-"""The inside of the sandbox: loads a submission cell by cell, then forks a copy of the loaded state for each test.
+"""The inside of the sandbox: loads a submission cell by cell, then forks a copy of the loaded state for each
+test.
 
-Everything here runs beside the student's code and may be changed by it; the grader trusts nothing that comes out. Imports
-nothing of the engine but the wire codec and the dispatcher.
+Everything here runs beside the student's code and may be changed by it; the grader trusts nothing that comes
+out. Imports nothing of the engine but the wire codec and the dispatcher.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ _RUN_BODY = ("time", "timeit", "capture", "prun")
 
 
 class _Notebook:
-    """Stands in for IPython's shell: magics and shell commands do nothing, `%%time` and its kin run their cell."""
+    """Stands in for IPython's shell: magics and shell commands do nothing, `%%time` and its kin run their
+    cell.
+    """
 
     def __init__(self, namespace: dict[str, Any]) -> None:
         self._namespace = namespace
@@ -133,7 +136,9 @@ class Submission:
 def serve_submission(
     sock: socket.socket, forbid: Sequence[str], *, box: str, seccomp: bool, own_pid_namespace: bool
 ) -> None:
-    """Answer the grader's requests to run cells and to fork, until it closes the connection. Never returns."""
+    """Answer the grader's requests to run cells and to fork, until it closes the connection. Never
+    returns.
+    """
     channel = Channel(sock)
     submission = Submission(forbid)
     service = Service(submission.namespace, submission.is_student_file)
@@ -160,8 +165,8 @@ def serve_submission(
                         sock.close()
                         test_socket = socket.socket(fileno=descriptors[0])
                         if seccomp:
-                            # A pid of its own to signal exists only in a pid namespace; elsewhere the filter in force,
-                            # which names the parent, stays the stricter one.
+                            # A pid of its own to signal exists only in a pid namespace; elsewhere the filter
+                            # in force, which names the parent, stays the stricter one.
                             own = os.getpid() if own_pid_namespace else None
                             syscalls.install(allow_fork=False, own_pid=own)
                         _serve_test(submission, test_socket, request["seed"], f"{box}/test-{tests}")

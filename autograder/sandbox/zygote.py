@@ -1,8 +1,9 @@
 """A warm process that has imported the libraries once and forks a locked-down worker for each submission.
 
-It is exec'ed with a scrubbed environment and holds no secret: no suite, no solution, no path of a submission. Protocol, on
-a SOCK_SEQPACKET control socket: the grader sends a JSON configuration and reads {"ready": ...}; then for each
-submission it sends {"limits": ..., "box": ...} with the worker's end of a stream socket, and the worker answers on that.
+It is exec'ed with a scrubbed environment and holds no secret: no suite, no solution, no path of a submission.
+Protocol, on a SOCK_SEQPACKET control socket: the grader sends a JSON configuration and reads {"ready": ...};
+then for each submission it sends {"limits": ..., "box": ...} with the worker's end of a stream socket, and
+the worker answers on that.
 """
 
 from __future__ import annotations
@@ -91,7 +92,9 @@ def _threads() -> int:
 
 
 def _isolate(config: dict[str, Any]) -> dict[str, Any]:
-    """Namespaces and the read-only root for all workers; what only a worker itself can do comes in `_become_worker`."""
+    """Namespaces and the read-only root for all workers; what only a worker itself can do comes in
+    `_become_worker`.
+    """
     base_memory = kernel.address_space()
     if config["namespaces"]:
         spaces = kernel.NEWNS | kernel.NEWNET | kernel.NEWIPC | kernel.NEWUTS
@@ -117,7 +120,9 @@ def _become_worker(
     connection: int,
     base_memory: int,
 ) -> None:
-    """Lock down, then load and serve a submission. Never returns; a lock-down that fails is reported and ends it."""
+    """Lock down, then load and serve a submission. Never returns; a lock-down that fails is reported and
+    ends it.
+    """
     try:
         _lock_down(request, config, isolate, connection, base_memory)
         sock = socket.socket(fileno=connection)

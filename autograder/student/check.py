@@ -136,5 +136,6 @@ def check(question: str) -> None:
         display(_Panel(panel_html(question, results, seconds), text))
     passed = all(result.outcome == "passed" for result in results)
     if not passed and "NBGRADER_EXECUTION" in os.environ:
-        # nbgrader takes a cell without an error for a success; its Validate button must not praise an empty notebook.
+        # nbgrader takes a cell without an error for a success; its Validate button must not praise an empty
+        # notebook.
         raise CheckError(f"{question}: not all checks pass.")

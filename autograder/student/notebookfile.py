@@ -1,6 +1,7 @@
 """Loading a notebook file into this process, for a student who checks it from the command line.
 
-The notebook is the caller's own: it runs with the caller's rights, as it would in Jupyter. Grading never comes here.
+The notebook is the caller's own: it runs with the caller's rights, as it would in Jupyter. Grading never
+comes here.
 """
 
 from __future__ import annotations

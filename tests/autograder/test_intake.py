@@ -138,8 +138,9 @@ def test_characters_that_are_none(solved: Document, release: Release) -> None:
 
 
 def test_every_cut_is_called_a_cut(solved: Document, release: Release) -> None:
+    cell(solved, "softmax")["source"] += " # Größe\n"
     raw = json.dumps(solved, indent=1).encode()
-    for length in range(1, len(raw) - 1, 53):
+    for length in range(1, len(raw) - 1):
         with pytest.raises(IntakeError, match="The file is cut off: it ends in line"):
             read(raw[:length], release)
 
@@ -196,7 +197,7 @@ def test_control_characters_in_the_json(solved: Document, release: Release) -> N
 
 
 def test_format_3(solved: Document, release: Release) -> None:
-    cells = [{"cell_type": "heading", "level": 2, "source": ["A heading"]}]
+    cells = [{"cell_type": "heading", "level": 2, "metadata": {}, "source": ["A heading"]}]
     for one in solved["cells"]:
         old = {"cell_type": one["cell_type"], "metadata": one["metadata"]}
         if one["cell_type"] == "code":
@@ -438,7 +439,7 @@ def test_outputs_are_kept_as_text_and_pictures_and_bounded(solved: Document, rel
         {"output_type": "unknown"},
         "nothing",
     ]
-    cell(solved, "timing")["outputs"] = [{"output_type": "stream", "text": "y" * 19_000}] * 10_000
+    cell(solved, "timing")["outputs"] = [{"output_type": "stream", "text": "y" * 19_000}] * 1000
     intake = read(solved, release)
     stream, long_stream, shown, error, value = intake.notebook.cells[2].outputs
     assert stream.text == "a\nb"

@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import shutil
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,6 +36,7 @@ from autograder.gradebook import (
     grade_cells_from,
     write_graded_copy,
 )
+from autograder.grading import grade_one
 
 
 @pytest.fixture
@@ -51,10 +51,10 @@ def assignment(course: Course) -> Assignment:
     return course.assignment("tiny")
 
 
-@pytest.fixture
-def alembic_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    """nbgrader itself runs the program `alembic` when it makes a database."""
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+@pytest.fixture(autouse=True)
+def bare_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PATH as it is where no virtual environment is active: nbgrader_config.py must do without."""
+    monkeypatch.setenv("PATH", os.defpath)
 
 
 def graded_by_fake(monkeypatch: pytest.MonkeyPatch, results: dict[str, SubmissionResult]) -> list[str]:
@@ -74,7 +74,7 @@ def graded_by_fake(monkeypatch: pytest.MonkeyPatch, results: dict[str, Submissio
 
 
 def test_record_writes_the_rows_that_nbgrader_autograde_writes(
-    course: Course, assignment: Assignment, monkeypatch: pytest.MonkeyPatch, alembic_on_path: None
+    course: Course, assignment: Assignment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = [result("alice"), result("bob", relu=0.67, softmax=0.0), result("carol", relu=0.0, softmax=1.5)]
     answered = {"alice": ("relu_forward", "softmax"), "bob": ("relu_forward",), "carol": ()}
@@ -151,7 +151,7 @@ def test_a_question_without_a_result_is_worth_nothing(assignment: Assignment) ->
 
 
 def test_nbgrader_autograde_mends_what_intake_mends_and_drops_only_what_cannot_be_read(
-    course: Course, assignment: Assignment, monkeypatch: pytest.MonkeyPatch, alembic_on_path: None
+    course: Course, assignment: Assignment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     document = json.loads(submission(assignment, ("softmax",)))
     document["cells"] = [cell for cell in document["cells"] if cell["source"] != ['check("softmax")']]
@@ -237,3 +237,22 @@ def test_nbgrader_makes_a_feedback_page_that_runs_nothing_of_the_students(
     hidden = (assignment.tests / "test_hidden.py").read_text(encoding="utf-8")
     shared = [line for line in map(str.strip, hidden.splitlines()) if len(line) > 25 and line in page]
     assert shared == []
+
+
+def test_nbgrader_autograde_gives_the_grade_of_the_sandboxed_suite(
+    course: Course, assignment: Assignment
+) -> None:
+    notebook = submission(assignment, ("relu_forward",))
+    hand_in(assignment, "alice", notebook)
+    run_nbgrader(GenerateAssignment, course, force=True)
+    run_nbgrader(Autograde, course)
+    expected = grade_one(assignment, notebook, "alice")
+    assert score_of(course, "alice") == expected.score == 2.0
+    copy = nbformat.read(course.root / "autograded/alice/tiny/tiny.ipynb", 4)
+    grades = [
+        cell.outputs[0].text.splitlines()[0]
+        for cell in copy.cells
+        if cell.metadata.get("nbgrader", {}).get("grade")
+    ]
+    assert grades == ["relu_forward: 2 of 2 points", "softmax: 0 of 3 points"]
+    assert {path.name for path in (course.root / "autograded").rglob("*") if path.is_file()} == {"tiny.ipynb"}
