@@ -17,6 +17,7 @@ from autograder.notebook.rawnotebook import RawCell
 # By the text alone: a submission is never compiled here.
 _DEFINITION = re.compile(r"^(?:async[ \t]+def|def|class)[ \t]+([^\W\d]\w*)", re.MULTILINE)
 _CHECK = re.compile(r"""^check\([ \t]*(["'])(\w+)\1[ \t]*\)[ \t]*;?[ \t]*(?:#.*)?$""")
+_TAG_BEGINS = re.compile(r"<(?=[A-Za-z/!?])")
 _CONFLICT_BEGINS = re.compile(r"^<{7}(?: |$)", re.MULTILINE)
 _CONFLICT_ENDS = re.compile(r"^>{7}(?: |$)", re.MULTILINE)
 
@@ -206,7 +207,7 @@ def place_cells(
         node = copy.deepcopy(dict(release[place]))
         kept: int | None = position
         if not is_locked(node):
-            node["source"] = raw.source
+            node["source"] = raw.source if node["cell_type"] == "code" else without_tags(raw.source)
         elif not same_text(raw.source, node["source"]):
             kept = None
             if adds_code(raw, node["source"]):
@@ -232,7 +233,8 @@ def _put_back(cells: list[PlacedCell], release: Sequence[Mapping[str, Any]]) -> 
 
 def own_cell(raw: RawCell) -> dict[str, Any]:
     """A student's own cell, without a place in the release."""
-    cell: dict[str, Any] = {"id": raw.id, "cell_type": raw.kind, "metadata": {}, "source": raw.source}
+    source = raw.source if raw.kind == "code" else without_tags(raw.source)
+    cell: dict[str, Any] = {"id": raw.id, "cell_type": raw.kind, "metadata": {}, "source": source}
     if raw.tags:
         cell["metadata"]["tags"] = list(raw.tags)
     if raw.kind == "code":
@@ -240,6 +242,15 @@ def own_cell(raw: RawCell) -> dict[str, Any]:
     elif raw.attachments:
         cell["attachments"] = raw.attachments
     return cell
+
+
+def without_tags(text: str) -> str:
+    """A text in which nothing is an HTML tag any more: `<b>` becomes `< b>`.
+
+    nbconvert puts raw cells, and HTML in markdown, into a page as they are, for formgrader and feedback pages alike.
+    A space behind the bracket ends that, and changes neither a formula ($a < b$) nor a quotation (> ...).
+    """
+    return _TAG_BEGINS.sub("< ", text)
 
 
 def is_locked(cell: Mapping[str, Any]) -> bool:

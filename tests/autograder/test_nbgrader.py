@@ -221,7 +221,16 @@ def test_nbgrader_makes_a_feedback_page_that_runs_nothing_of_the_students(
         {"output_type": "stream", "name": "stdout", "text": evil},
     ]
     notebook = submission(assignment, ("softmax",), outputs=outputs)
-    intake = intake_of(assignment, notebook)
+    document = json.loads(notebook)
+    document["cells"] += [
+        {
+            "cell_type": kind,
+            "metadata": {"raw_mimetype": "text/html"},
+            "source": f"{evil}<img src=x onerror='alert(1)'>",
+        }
+        for kind in ("markdown", "raw")
+    ]
+    intake = intake_of(assignment, json.dumps(document).encode())
     one = result("alice", relu=1.25, softmax=0.5)
     one.questions[0].tests[1].message = evil
     record(course, one)
