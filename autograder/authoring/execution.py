@@ -60,7 +60,7 @@ def execute(
     node = nbformat.from_dict(notebook)
     running = 0
 
-    def started(cell: Any, cell_index: int) -> None:  # noqa: ARG001 - nbclient passes both by name
+    def started(cell: Any, cell_index: int) -> None:
         nonlocal running
         running = cell_index
         if progress is not None:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from autograder.checking.describe import brief, excerpt, full, is_tensor, shape_text
 from autograder.checking.failure import fail
 from autograder.checking.proxy import Function
+from autograder.sandbox.wire import Handle
 
 MAP_SIZE = 32
 FloatArray = NDArray[np.float64]
@@ -88,6 +89,9 @@ def assert_unchanged(function: Function, *args: Any, **kwargs: Any) -> Any:
     result.
     """
     result, after = function.after(*args, **kwargs)
+    if result is None or isinstance(result, Handle):
+        # A function that answers nothing modifies nothing either, and must not earn anything by that.
+        fail(f"{function.name} returned {brief(result)}.", got=brief(result), value=result)
     for position, (before, now) in enumerate(zip(args, after, strict=True)):
         if not _identical(before, now):
             fail(

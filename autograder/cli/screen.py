@@ -32,8 +32,7 @@ class _Rate(ProgressColumn):
 
 def console(*, stderr: bool = False) -> Console:
     """A console; without a terminal it is wide enough for any table row."""
-    made = Console(stderr=stderr, highlight=False, soft_wrap=True)
-    return made
+    return Console(stderr=stderr, highlight=False, soft_wrap=True)
 
 
 @contextmanager

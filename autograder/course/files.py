@@ -9,8 +9,11 @@ import secrets
 from pathlib import Path
 
 
-def write_whole(path: Path, content: bytes | str) -> None:
-    """Write a file through a temporary one beside it; folders are made where missing, an older file is replaced.
+def write_whole(path: Path, content: bytes | str, *, durable: bool = True) -> None:
+    """Write a file through a temporary one beside it; missing folders are made, an older file is replaced.
+
+    `durable` waits until the disk has it, so that not even a power cut leaves an empty file; for files that can
+    be made again the wait is not worth it.
 
     Raises OSError; the older file, if there is one, is then as it was, and no half file is left.
     """
@@ -21,7 +24,8 @@ def write_whole(path: Path, content: bytes | str) -> None:
         with temporary.open("xb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

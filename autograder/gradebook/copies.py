@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ from typing import Any
 from nbformat import from_dict
 
 from autograder.course import Assignment
+from autograder.course.files import write_whole
 from autograder.course.results import QuestionResult, SubmissionResult, TestResult
 from autograder.gradebook.errors import GradebookError, plain_disk_errors
 
@@ -106,22 +104,8 @@ def write_graded_copy(
     path = folder / f"{assignment.notebook}.ipynb"
     with plain_disk_errors(str(path)):
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(notebook, ensure_ascii=False, indent=1) + "\n")
+        write_whole(path, json.dumps(notebook, ensure_ascii=False, indent=1) + "\n", durable=False)
         if timestamp is not None:
             in_utc = timestamp.astimezone(UTC)
-            write_atomically(folder / "timestamp.txt", f"{in_utc:%Y-%m-%d %H:%M:%S.%f} UTC")
+            write_whole(folder / "timestamp.txt", f"{in_utc:%Y-%m-%d %H:%M:%S.%f} UTC", durable=False)
     return path
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all; one that is there already is replaced, even a read-only one."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise

@@ -247,8 +247,8 @@ def own_cell(raw: RawCell) -> dict[str, Any]:
 def without_tags(text: str) -> str:
     """A text in which nothing is an HTML tag any more: `<b>` becomes `< b>`.
 
-    nbconvert puts raw cells, and HTML in markdown, into a page as they are, for formgrader and feedback pages alike.
-    A space behind the bracket ends that, and changes neither a formula ($a < b$) nor a quotation (> ...).
+    nbconvert puts the HTML in a markdown cell into a page as it is, in formgrader and in feedback alike. A
+    space behind the bracket ends that, and changes neither a formula ($a < b$) nor a quotation (> ...).
     """
     return _TAG_BEGINS.sub("< ", text)
 

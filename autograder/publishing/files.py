@@ -38,6 +38,6 @@ def write_atomic(path: Path, content: bytes) -> None:
         PublishingError: no permission, no space, or a file where a folder should be.
     """
     try:
-        write_whole(path, content)
+        write_whole(path, content, durable=False)
     except OSError as error:
         raise PublishingError(cannot_write(path, error)) from error

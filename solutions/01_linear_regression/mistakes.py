@@ -269,6 +269,13 @@ def other_order_of_results(x, y, test_fraction, seed):
     return x_train, y_train, x_test, y_test
 
 
+@mistake("train_test_split", "order[-num_test:] is everything when num_test is 0, because -0 is 0.")
+def minus_zero(x, y, test_fraction, seed):
+    order = np.random.default_rng(seed).permutation(len(x))
+    num_test = round(test_fraction * len(x))
+    return x[order[:-num_test]], x[order[-num_test:]], y[order[:-num_test]], y[order[-num_test:]]
+
+
 @mistake("train_test_split", "test_fraction is used as the share of the training part.")
 def fraction_of_training(x, y, test_fraction, seed):
     return split_at(x, y, np.random.default_rng(seed), len(x) - round(test_fraction * len(x)))
@@ -276,7 +283,7 @@ def fraction_of_training(x, y, test_fraction, seed):
 
 @mistake("train_test_split", "The seed is ignored: two calls with the same seed give two different splits.")
 def seed_ignored(x, y, test_fraction, seed):
-    return split_at(x, y, np.random.default_rng(), round(test_fraction * len(x)))
+    return split_at(x, y, np.random, round(test_fraction * len(x)))
 
 
 @mistake("train_test_split", "The seed is always the same, whatever is passed: all splits are one split.")
@@ -296,13 +303,6 @@ def with_replacement(x, y, test_fraction, seed):
 )
 def size_cut_off(x, y, test_fraction, seed):
     return split_at(x, y, np.random.default_rng(seed), int(test_fraction * len(x)))
-
-
-@mistake("train_test_split", "order[-num_test:] is everything when num_test is 0, because -0 is 0.")
-def minus_zero(x, y, test_fraction, seed):
-    order = np.random.default_rng(seed).permutation(len(x))
-    num_test = round(test_fraction * len(x))
-    return x[order[:-num_test]], x[order[-num_test:]], y[order[:-num_test]], y[order[-num_test:]]
 
 
 @mistake("train_test_split", "The caller's arrays are shuffled in place; permute indices or work on copies.")

@@ -270,6 +270,11 @@ def smallest_label(dists, y_train, k=1):
 # --- KNNClassifier
 
 
+@mistake("knn_classifier", "accuracy does not pass k on to predict.", replaces="KNNClassifier.accuracy")
+def accuracy_ignores_k(self, x, y, k=1):
+    return np.mean(self.predict(x) == y)
+
+
 @mistake(
     "knn_classifier",
     "predict does not pass k on: it always asks one neighbour.",
@@ -289,11 +294,6 @@ def arguments_exchanged(self, x, k=1):
     dists = compute_distances_no_loops(x, self.x_train)
     nearest = np.argsort(dists, axis=0)[:k] % len(self.y_train)
     return np.array([np.bincount(column).argmax() for column in self.y_train[nearest].T])
-
-
-@mistake("knn_classifier", "accuracy does not pass k on to predict.", replaces="KNNClassifier.accuracy")
-def accuracy_ignores_k(self, x, y, k=1):
-    return np.mean(self.predict(x) == y)
 
 
 @mistake(
