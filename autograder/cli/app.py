@@ -179,6 +179,14 @@ def demo(
     raise typer.Exit(run_demo(course, to, jobs, slug))
 
 
+@app.command()
+def doctor() -> None:
+    """What this machine can enforce, what is missing, and what mends it."""
+    from autograder.cli.doctor import run_doctor
+
+    raise typer.Exit(run_doctor())
+
+
 @data_app.command("list")
 def data_list() -> None:
     """The data sets: what is embedded, what is here, what can be fetched."""

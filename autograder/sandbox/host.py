@@ -11,12 +11,13 @@ import select
 import shutil
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ class Profile:
     landlock: bool = True
     seccomp: bool = True
     namespaces: bool = True
+    own_user: bool = True
+    """Started by root, each worker becomes a user of its own."""
 
     @property
     def layers(self) -> list[str]:
@@ -85,11 +88,29 @@ def _environment() -> dict[str, str]:
     }
 
 
+def _require_open_to_all(paths: Sequence[str]) -> None:
+    """Workers of root run as another user, who must be able to reach the interpreter and its libraries.
+
+    With namespaces they see bind mounts below a root of their own, and the folders above do not matter.
+    """
+    for path in paths:
+        for folder in [Path(path).resolve(), *Path(path).resolve().parents]:
+            if folder.is_dir() and not folder.stat().st_mode & stat.S_IXOTH:
+                raise SandboxError(
+                    f"Python lies in {path}, but only its owner may enter {folder}, and without namespaces "
+                    "submissions run as a user of their own. Grade as an ordinary user, or install Python "
+                    "where everybody may read it, such as /opt."
+                )
+
+
 class Zygote:
     """A warm process that forks locked-down workers. Use as a context manager."""
 
     def __init__(self, profile: Profile, python: str = sys.executable) -> None:
         self.profile = profile
+        paths = readable_paths(profile.forbid, profile.secret)
+        if os.getuid() == 0 and profile.own_user and not profile.namespaces:
+            _require_open_to_all(paths.roots)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control = ours
         self._boxes = None if profile.namespaces else Path(tempfile.mkdtemp(prefix="autograder-boxes-"))
@@ -105,13 +126,13 @@ class Zygote:
             pass_fds=[theirs.fileno()],
         )
         theirs.close()
-        paths = readable_paths(profile.forbid, profile.secret)
         config = {
             "torch": profile.torch,
             "forbid": list(profile.forbid),
             "namespaces": profile.namespaces,
             "landlock": profile.landlock,
             "seccomp": profile.seccomp,
+            "own_user": profile.own_user,
             "roots": paths.roots,
             "readable": paths.readable,
             "listable": paths.listable,
@@ -126,10 +147,7 @@ class Zygote:
             answer = {}
         ours.settimeout(HELLO_SECONDS)
         if not answer.get("ready"):
-            self.close()
-            stderr = (
-                self._process.stderr.read().decode(errors="replace").strip() if self._process.stderr else ""
-            )
+            stderr = self._end().decode(errors="replace").strip()
             reason = answer.get("failed") or (stderr.splitlines() or ["it ended at once"])[-1]
             raise SandboxError(f"The sandbox could not start: {reason}")
 
@@ -161,14 +179,19 @@ class Zygote:
 
     def close(self) -> None:
         """End the zygote and with it all of its workers."""
+        self._end()
+
+    def _end(self) -> bytes:
+        """End it; what it wrote on stderr."""
         self._control.close()
         try:
-            self._process.wait(2)
+            _, stderr = self._process.communicate(timeout=2)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            _, stderr = self._process.communicate()
         if self._boxes is not None:
             shutil.rmtree(self._boxes, ignore_errors=True)
+        return bytes(stderr or b"")
 
 
 def _hello(sock: socket.socket, deadline: float) -> tuple[bytes, int]:
@@ -264,6 +287,9 @@ class Worker:
             if type(reply) is not dict or "err" in reply:
                 raise WorkerLost("The submission left no room for another process.")
             return TestProcess(_Process(ours, deadline), self, call_seconds, upcall)
+        except WorkerLost:
+            ours.close()
+            raise
         except (PeerClosed, Deadline, WireError, OSError) as error:
             ours.close()
             raise WorkerLost("The submission's process ended while a test was being prepared.") from error
@@ -409,11 +435,12 @@ def available_profile(profile: Profile) -> Profile:
         )
     if profile.landlock and not kernel.landlock_abi():
         raise SandboxError(
-            "This kernel offers no Landlock, so a submission could read the hidden tests. Use a kernel from 5.13 "
-            "on with Landlock enabled, or grade in a throw-away machine with --unsafe-no-sandbox."
+            "This kernel offers no Landlock, so a submission could read the hidden tests. "
+            "Use a kernel from 5.13 on with Landlock enabled, or grade in a throw-away machine with --unsafe-no-sandbox."
         )
     try:
-        Zygote(replace(profile, torch=False)).close()
+        with Zygote(replace(profile, torch=False)) as zygote:
+            zygote.worker().close()  # some of the namespaces are a worker's own
         return profile
     except SandboxError:
         return replace(profile, namespaces=False)

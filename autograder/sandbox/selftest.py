@@ -41,6 +41,8 @@ def run_program():
     subprocess.run(["/bin/true"], check=True)
 
 def signal_process(pid):
+    if pid == os.getpid():  # the same number in another pid namespace: this very process
+        raise ProcessLookupError(pid)
     os.kill(pid, 0)
 
 def trace_process(pid):

@@ -44,16 +44,13 @@ def four(parts):
 
 
 @pytest.mark.question("predict", weight=2)
-@pytest.mark.parametrize(("n", "d"), SHAPES)
-def test_predictions(student, reference, rng, n, d):
+def test_predictions(student, reference, rng):
     """The predictions are x w + b, for one feature or several, one example or many."""
-    x, _, w, b = problem(rng, n, d)
-    assert_close(
-        student.predict(x, w, b),
-        reference.predict(x, w, b),
-        what="the predictions",
-        hint="Sum over the features, not over the examples; the result has shape (N,).",
-    )
+    hint = "Sum over the features, not over the examples; the result has shape (N,)."
+    for n, d in SHAPES:
+        x, _, w, b = problem(rng, n, d)
+        expected = reference.predict(x, w, b)
+        assert_close(student.predict(x, w, b), expected, what="the predictions", hint=hint)
 
 
 @pytest.mark.question("predict")
@@ -80,16 +77,13 @@ def test_predict_leaves_its_inputs_alone(student, reference, rng):
 
 
 @pytest.mark.question("mse_loss", weight=2)
-@pytest.mark.parametrize("n", [1, 2, 9, 50])
-def test_loss(student, reference, rng, n):
+def test_loss(student, reference, rng):
     """The loss is the mean of the squared differences: one number."""
-    y_pred, y = rng.normal(size=n) * 4, rng.normal(size=n) + 1
-    assert_close(
-        student.mse_loss(y_pred, y),
-        reference.mse_loss(y_pred, y),
-        what="the loss",
-        hint="Square each difference, then take the mean; no factor 1/2, no root.",
-    )
+    hint = "Square each difference, then take the mean; no factor 1/2, no root."
+    for n in (9, 50, 2, 1):
+        y_pred, y = rng.normal(size=n) * 4, rng.normal(size=n) + 1
+        expected = reference.mse_loss(y_pred, y)
+        assert_close(student.mse_loss(y_pred, y), expected, what="the loss", hint=hint)
 
 
 @pytest.mark.question("mse_loss")
@@ -113,17 +107,17 @@ def test_loss_leaves_its_inputs_alone(student, reference, rng):
 
 
 @pytest.mark.question("mse_gradients", weight=3, given=LOSS)
-@pytest.mark.parametrize(("n", "d"), SHAPES)
-def test_gradients_match_finite_differences(student, reference, rng, n, d):
+def test_gradients_match_finite_differences(student, reference, rng):
     """Both gradients agree with finite differences of the loss, in every coordinate."""
-    x, y, w, b = problem(rng, n, d)
-    dw, db = student.mse_gradients(x, y, w, b)
-    assert_gradients(
-        {"w": dw, "b": db},
-        of=lambda w, b: reference.mse_loss(reference.predict(x, w, b), y),
-        at={"w": w, "b": np.float64(b)},
-        hint="Check the factor 2 / N, the sign of the error, and the sum over the examples.",
-    )
+    for n, d in SHAPES:
+        x, y, w, b = problem(rng, n, d)
+        dw, db = student.mse_gradients(x, y, w, b)
+
+        def loss(w, b, x=x, y=y):
+            return reference.mse_loss(reference.predict(x, w, b), y)
+
+        hint = "Check the factor 2 / N, the sign of the error, and the sum over the examples."
+        assert_gradients({"w": dw, "b": db}, of=loss, at={"w": w, "b": np.float64(b)}, hint=hint)
 
 
 @pytest.mark.question("mse_gradients", given=LOSS)
@@ -148,20 +142,18 @@ def test_gradients_leave_their_inputs_alone(student, reference, rng):
 
 
 @pytest.mark.question("train", weight=3, given=GRADIENTS)
-@pytest.mark.parametrize(("n", "d", "epochs"), [(8, 1, 1), (8, 1, 2), (15, 3, 12), (1, 2, 5)])
-def test_every_step_of_the_descent(student, reference, rng, n, d, epochs):
+def test_every_step_of_the_descent(student, reference, rng):
     """Weights, bias and losses are those of gradient descent from zero, step for step."""
-    x, y, _, _ = problem(rng, n, d)
-    expected_w, expected_b, expected_losses = reference.train(x, y, 0.03, epochs)
-    w, b, losses = student.train(x, y, 0.03, epochs)
-    assert_close(w, expected_w, what="w", hint="Start at zero and step against the gradient, `epochs` times.")
-    assert_close(b, expected_b, what="b", hint="Both gradients belong to the point before the step.")
-    assert_close(
-        as_curve(losses),
-        np.array(expected_losses),
-        what="losses",
-        hint="losses[e] is the loss before step e: compute it, then step.",
-    )
+    for n, d, epochs in ((8, 1, 1), (8, 1, 2), (15, 3, 12), (1, 2, 5)):
+        x, y, _, _ = problem(rng, n, d)
+        expected_w, expected_b, expected_losses = reference.train(x, y, 0.03, epochs)
+        w, b, losses = student.train(x, y, 0.03, epochs)
+        hint = "Start at zero and step against the gradient, `epochs` times."
+        assert_close(w, expected_w, what="w", hint=hint)
+        hint = "Both gradients belong to the point before the step."
+        assert_close(b, expected_b, what="b", hint=hint)
+        hint = "losses[e] is the loss before step e: compute it, then step."
+        assert_close(as_curve(losses), np.array(expected_losses), what="losses", hint=hint)
 
 
 @pytest.mark.question("train", given=GRADIENTS)
@@ -203,23 +195,41 @@ def numbered(n, d=2):
     return np.arange(float(n))[:, np.newaxis] + 1000.0 * np.arange(d), -np.arange(float(n))
 
 
-@pytest.mark.question("train_test_split", weight=2)
-@pytest.mark.parametrize(
-    ("n", "fraction", "num_test"),
-    [(10, 0.2, 2), (160, 0.25, 40), (7, 0.4, 3), (11, 0.3, 3), (5, 0.0, 0), (4, 1.0, 4)],
-)
-def test_split_sizes_and_pairs(student, rng, n, fraction, num_test):
-    """The parts have the right sizes, every example is in exactly one of them, and each keeps its target."""
+def check_split(student, rng, n, fraction, num_test):
+    """Sizes, completeness and pairs of one split."""
     x, y = numbered(n)
-    x_train, x_test, y_train, y_test = four(student.train_test_split(x, y, fraction, int(rng.integers(1000))))
+    seed = int(rng.integers(1000))
+    x_train, x_test, y_train, y_test = four(student.train_test_split(x, y, fraction, seed))
     hint = "In this order: x_train, x_test, y_train, y_test; test_fraction is the share of the test part."
     assert_close(x_test.shape, (num_test, 2), what="the shape of x_test", hint=hint)
     assert_close(x_train.shape, (n - num_test, 2), what="the shape of x_train", hint=hint)
-    assert_close(y_train, -x_train[:, 0], what="y_train", hint="Shuffle x and y with the same permutation.")
-    assert_close(y_test, -x_test[:, 0], what="y_test", hint="Shuffle x and y with the same permutation.")
+    hint = "Shuffle x and y with the same permutation."
+    assert_close(y_train, -x_train[:, 0], what="y_train", hint=hint)
+    assert_close(y_test, -x_test[:, 0], what="y_test", hint=hint)
     together = np.concatenate([x_train, x_test])
     together = together[np.argsort(together[:, 0])]
     assert_close(together, x, what="both parts together, sorted", hint="No example twice, none left out.")
+
+
+@pytest.mark.question("train_test_split", weight=2)
+def test_split_sizes_and_pairs(student, rng):
+    """The parts have the right sizes, every example is in exactly one of them, and each keeps its target."""
+    check_split(student, rng, 10, 0.2, 2)
+    check_split(student, rng, 160, 0.25, 40)
+
+
+@pytest.mark.question("train_test_split")
+def test_split_rounds(student, rng):
+    """Where the fraction does not give a whole number of examples, it is rounded to the nearest one."""
+    check_split(student, rng, 7, 0.4, 3)  # 2.8
+    check_split(student, rng, 11, 0.3, 3)  # 3.3
+
+
+@pytest.mark.question("train_test_split")
+def test_split_with_an_empty_part(student, rng):
+    """A fraction of 0 gives an empty test part, a fraction of 1 an empty training part."""
+    check_split(student, rng, 5, 0.0, 0)
+    check_split(student, rng, 4, 1.0, 4)
 
 
 @pytest.mark.question("train_test_split")
@@ -270,19 +280,31 @@ def test_split_leaves_its_inputs_alone(student):
 # --- standardize
 
 
-@pytest.mark.question("standardize", weight=2)
-@pytest.mark.parametrize(("n", "m", "d"), [(9, 4, 1), (20, 7, 3), (2, 1, 5), (6, 6, 6), (1, 3, 2)])
-def test_standardized_features(student, reference, rng, n, m, d):
-    """Both parts are shifted and scaled, feature by feature, by the training part's mean and deviation."""
+def check_standardized(student, reference, rng, n, m, d):
+    """All four results, for features of very different scale."""
     scale, centre = np.geomspace(0.1, 50, d), np.linspace(-20, 30, d)
     x_train = rng.normal(size=(n, d)) * scale + centre
     x_test = rng.normal(size=(m, d)) * scale * 2 + centre + 3
-    names = ("x_train_std", "x_test_std", "mean", "std")
     hint = "mean and std run over the training examples (axis 0), with N in the denominator."
     got = student.standardize(x_train, x_test)
     assert_close(len(got) if isinstance(got, (list, tuple)) else 0, 4, what="the number of results")
+    names = ("x_train_std", "x_test_std", "mean", "std")
     for name, value, expected in zip(names, got, reference.standardize(x_train, x_test), strict=True):
         assert_close(value, expected, rtol=1e-6, what=name, hint=hint)
+
+
+@pytest.mark.question("standardize", weight=2)
+def test_standardized_features(student, reference, rng):
+    """Both parts are shifted and scaled, feature by feature, by the training part's mean and deviation."""
+    for n, m, d in ((9, 4, 1), (20, 7, 3), (6, 6, 6)):
+        check_standardized(student, reference, rng, n, m, d)
+
+
+@pytest.mark.question("standardize")
+def test_few_examples(student, reference, rng):
+    """Two training examples suffice, and a single one, too: its features are all constant."""
+    check_standardized(student, reference, rng, 2, 1, 5)
+    check_standardized(student, reference, rng, 1, 3, 2)
 
 
 @pytest.mark.question("standardize")
@@ -323,20 +345,17 @@ def test_standardize_leaves_its_inputs_alone(student, reference, rng):
 
 
 @pytest.mark.question("to_original_units", weight=2)
-@pytest.mark.parametrize("d", [1, 2, 5])
-def test_both_models_predict_the_same(student, rng, d):
+def test_both_models_predict_the_same(student, rng):
     """The model in original units predicts what the model on standardised features predicts."""
-    mean, std = rng.normal(size=d) * 20, rng.uniform(0.2, 8, size=d)
-    w_std, b_std = rng.normal(size=d) * 5, float(rng.normal() * 10)
-    w, b = student.to_original_units(w_std, b_std, mean, std)
-    assert_close(
-        w, w_std / std, what="w", hint="A slope per standard deviation, divided by the degrees of one."
-    )
-    x = rng.normal(size=(6, d)) * std + mean
-    assert_close(
-        b, b_std - float(np.sum(w_std * mean / std)), what="b", hint="Every feature shifts the bias."
-    )
-    assert_close(x @ w + b, (x - mean) / std @ w_std + b_std, what="the predictions")
+    for d in (1, 2, 5):
+        mean, std = rng.normal(size=d) * 20, rng.uniform(0.2, 8, size=d)
+        w_std, b_std = rng.normal(size=d) * 5, float(rng.normal() * 10)
+        w, b = student.to_original_units(w_std, b_std, mean, std)
+        assert_close(w, w_std / std, what="w", hint="A slope per deviation, divided by the size of one.")
+        expected = b_std - float(np.sum(w_std * mean / std))
+        assert_close(b, expected, what="b", hint="Every feature shifts the bias.")
+        x = rng.normal(size=(6, d)) * std + mean
+        assert_close(x @ w + b, (x - mean) / std @ w_std + b_std, what="the predictions")
 
 
 @pytest.mark.question("to_original_units")

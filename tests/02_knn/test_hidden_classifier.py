@@ -32,20 +32,14 @@ def assert_labels(labels, expected, what="the labels", hint=""):
 
 
 @pytest.mark.question("predict_labels", weight=2)
-@pytest.mark.parametrize(
-    ("num_train", "num_test", "k"),
-    [(10, 6, 1), (12, 7, 3), (9, 4, 9), (20, 1, 5), (1, 3, 1), (6, 15, 4), (8, 8, 6)],
-)
-def test_votes(student, reference, rng, num_train, num_test, k):
+def test_votes(student, reference, rng):
     """The label that most of the k nearest have is returned, whatever the numbers of the labels are."""
-    dists = rng.uniform(0.1, 9.0, size=(num_train, num_test))
-    y_train = rng.choice([3, 7, 42, 1000], size=num_train)
-    assert_labels(
-        student.predict_labels(dists, y_train, k),
-        reference.predict_labels(dists, y_train, k),
-        what="the labels",
-        hint="For each column: the k smallest distances, their labels, the most frequent of these.",
-    )
+    hint = "For each column: the k smallest distances, their labels, the most frequent of these."
+    for num_train, num_test, k in ((10, 6, 1), (12, 7, 3), (20, 1, 5), (1, 3, 1), (6, 15, 4), (8, 8, 6)):
+        dists = rng.uniform(0.1, 9.0, size=(num_train, num_test))
+        y_train = rng.choice([3, 7, 42, 1000], size=num_train)
+        expected = reference.predict_labels(dists, y_train, k)
+        assert_labels(student.predict_labels(dists, y_train, k), expected, hint=hint)
 
 
 @pytest.mark.question("predict_labels")
@@ -59,27 +53,19 @@ def test_the_default_is_the_nearest(student, rng):
 
 
 @pytest.mark.question("predict_labels")
-@pytest.mark.parametrize(
-    ("labels", "k", "expected"),
-    [
+def test_ties(student):
+    """A tied vote goes to the smaller label."""
+    hint = "Among the labels with the most votes take the smallest; which of them is nearer does not count."
+    for labels, k, expected in (
         ([9, 4, 1, 1], 2, 4),  # one vote each, and the larger label is nearer
         ([4, 9, 1, 1], 2, 4),  # one vote each, and the smaller label is nearer
         ([8, 2, 5, 5], 3, 2),  # three labels with a vote each
         ([6, 3, 3, 6, 1], 4, 3),  # two votes each
         ([6, 3, 6, 3, 1], 5, 3),  # two votes each, and a smaller label with one
         ([0, 10, 10, 9, 9], 5, 9),  # not the smallest of all labels, but of those with the most votes
-    ],
-)
-def test_ties(student, labels, k, expected):
-    """A tied vote goes to the smaller label."""
-    dists = np.linspace(0.5, 4.5, len(labels))[:, np.newaxis]  # the first is the nearest
-    assert_labels(
-        student.predict_labels(dists, np.array(labels), k),
-        np.array([expected]),
-        what="the labels",
-        hint="Among the labels with the most votes take the smallest; which of them is nearer does "
-        "not count.",
-    )
+    ):
+        dists = np.linspace(0.5, 4.5, len(labels))[:, np.newaxis]  # the first is the nearest
+        assert_labels(student.predict_labels(dists, np.array(labels), k), [expected], hint=hint)
 
 
 @pytest.mark.question("predict_labels")
@@ -118,18 +104,28 @@ def test_predict_labels_leaves_its_inputs_alone(student, reference, rng):
 # --- KNNClassifier
 
 
-@pytest.mark.question("knn_classifier", weight=2, given=GIVEN)
-@pytest.mark.parametrize(
-    ("num_train", "num_test", "shape", "k"), [(30, 9, (4,), 3), (12, 1, (2, 3), 5), (9, 20, (1, 3, 2), 9)]
-)
-def test_predictions(student, reference, rng, num_train, num_test, shape, k):
-    """The classifier predicts what the k nearest training examples vote for."""
+def check_predictions(student, reference, rng, num_train, num_test, shape, k):
+    """The labels that one classifier predicts."""
     x, y = blobs(rng, num_train + num_test, shape, labels=(2, 11, 30))
     x_train, y_train, x_test = x[:num_train], y[:num_train], x[num_train:]
     expected = reference.KNNClassifier(x_train, y_train).predict(x_test, k)
     predictions = student.KNNClassifier(x_train, y_train).predict(x_test, k=k)
-    hint = "Distances of the remembered examples to x, then the vote with this k."
-    assert_labels(predictions, expected, what="the labels", hint=hint)
+    assert_labels(
+        predictions, expected, hint="Distances of the remembered examples to x, then the vote with this k."
+    )
+
+
+@pytest.mark.question("knn_classifier", weight=2, given=GIVEN)
+def test_predictions(student, reference, rng):
+    """The classifier predicts what the k nearest training examples vote for."""
+    check_predictions(student, reference, rng, 30, 9, (4,), 3)
+    check_predictions(student, reference, rng, 9, 20, (1, 3, 2), 9)
+
+
+@pytest.mark.question("knn_classifier", given=GIVEN)
+def test_a_single_test_example(student, reference, rng):
+    """A single test example gets a single label."""
+    check_predictions(student, reference, rng, 12, 1, (2, 3), 5)
 
 
 @pytest.mark.question("knn_classifier", given=GIVEN)
@@ -143,17 +139,16 @@ def test_the_default_is_one_neighbour(student, reference, rng):
 
 
 @pytest.mark.question("knn_classifier", given=GIVEN)
-@pytest.mark.parametrize("k", [1, 4, 11])
-def test_accuracy(student, reference, rng, k):
+def test_accuracy(student, reference, rng):
     """The accuracy is the share of right predictions, from 0 to 1."""
-    x, y = blobs(rng, 43, spread=1.6)
-    predictions = reference.KNNClassifier(x[:30], y[:30]).predict(x[30:], k)
-    labels = predictions.copy()
-    labels[:4] = (labels[:4] + 1) % 3  # so that 9 of 13 are right, whatever the neighbours say
-    accuracy = student.KNNClassifier(x[:30], y[:30]).accuracy(x[30:], labels, k=k)
-    assert_close(
-        accuracy, 9 / 13, what="the accuracy", hint="Compare predict(x, k) with y and take the mean."
-    )
+    for k in (4, 1, 11):
+        x, y = blobs(rng, 43, spread=1.6)
+        labels = reference.KNNClassifier(x[:30], y[:30]).predict(x[30:], k)
+        labels[:4] = (labels[:4] + 1) % 3  # so that 9 of 13 are right, whatever the neighbours say
+        accuracy = student.KNNClassifier(x[:30], y[:30]).accuracy(x[30:], labels, k=k)
+        assert_close(
+            accuracy, 9 / 13, what="the accuracy", hint="Compare predict(x, k) with y; take the mean."
+        )
 
 
 @pytest.mark.question("knn_classifier", given=GIVEN)
@@ -195,21 +190,33 @@ def as_lists(results):
     return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in results.items()}
 
 
-@pytest.mark.question("cross_validate", weight=2, given=GIVEN)
-@pytest.mark.parametrize(
-    ("n", "num_folds", "k_choices"),
-    [(20, 4, [1, 3, 5]), (23, 5, [1, 2, 7]), (17, 3, [4]), (12, 2, [6, 1, 3]), (9, 9, [1, 8])],
-)
-def test_accuracies_of_the_folds(student, reference, rng, n, num_folds, k_choices):
-    """Each fold gives the accuracy that it has when all others are remembered, even if their sizes differ."""
+def check_folds(student, reference, rng, n, num_folds, k_choices):
+    """One cross-validation, fold by fold."""
     x, y = blobs(rng, n, spread=1.5)
-    assert_close(
-        as_lists(student.cross_validate(x, y, num_folds, k_choices)),
-        as_lists(reference.cross_validate(x, y, num_folds, k_choices)),
-        what="the results",
-        hint="Fold i is the i-th piece of np.array_split, in the order given; it is measured, the others "
-        "are remembered.",
-    )
+    results = as_lists(student.cross_validate(x, y, num_folds, k_choices))
+    expected = as_lists(reference.cross_validate(x, y, num_folds, k_choices))
+    hint = "Fold i is the i-th piece of np.array_split, in the order given; the others are remembered."
+    assert_close(results, expected, what="the results", hint=hint)
+
+
+@pytest.mark.question("cross_validate", weight=2, given=GIVEN)
+def test_accuracies_of_the_folds(student, reference, rng):
+    """Each fold gives the accuracy that it has when all others are remembered, for every k."""
+    check_folds(student, reference, rng, 20, 4, [1, 3, 5])
+    check_folds(student, reference, rng, 12, 2, [6, 1, 3])
+
+
+@pytest.mark.question("cross_validate", given=GIVEN)
+def test_folds_of_different_size(student, reference, rng):
+    """Where the examples cannot be divided evenly, the first folds have one more and none is left out."""
+    check_folds(student, reference, rng, 23, 5, [1, 2, 7])
+    check_folds(student, reference, rng, 17, 3, [4])
+
+
+@pytest.mark.question("cross_validate", given=GIVEN)
+def test_leave_one_out(student, reference, rng):
+    """With as many folds as examples, each example is held out once."""
+    check_folds(student, reference, rng, 9, 9, [1, 8])
 
 
 @pytest.mark.question("cross_validate", given=GIVEN)
@@ -251,31 +258,27 @@ def test_cross_validate_is_repeatable(student, reference, rng):
 
 
 @pytest.mark.question("best_k", weight=2)
-@pytest.mark.parametrize("folds", [1, 3, 5])
-def test_highest_mean(student, reference, rng, folds):
+def test_highest_mean(student, reference, rng):
     """The k with the highest mean accuracy is chosen, whatever the order of the keys."""
-    for _ in range(6):
+    hint = "Compare the means over the folds, and return the key."
+    for folds in (5, 3, 1, 5, 3, 5):
         keys = rng.permutation([1, 3, 5, 8, 10, 20, 50])
         results = {int(k): [float(a) for a in rng.uniform(0.2, 0.9, size=folds)] for k in keys}
-        hint = "Compare the means over the folds, and return the key."
         assert_close(student.best_k(results), reference.best_k(results), what="the chosen k", hint=hint)
 
 
 @pytest.mark.question("best_k")
-@pytest.mark.parametrize(
-    ("results", "expected"),
-    [
+def test_equal_means(student):
+    """Of several k with the same mean, the smallest is chosen."""
+    hint = "Among the k with the highest mean take the smallest, in whatever order the dict holds them."
+    for results, expected in (
         ({1: [0.5, 0.5], 3: [0.5, 0.5]}, 1),
         ({5: [0.75], 2: [0.75], 7: [0.75]}, 2),
         ({10: [0.25, 1.0], 1: [0.5, 0.5], 4: [0.75, 0.5]}, 4),
         ({3: [0.0, 0.0], 12: [0.0, 0.0]}, 3),
         ({6: [0.875, 0.5]}, 6),
-    ],
-)
-def test_equal_means(student, results, expected):
-    """Of several k with the same mean, the smallest is chosen."""
-    hint = "Among the k with the highest mean take the smallest, in whatever order the dict holds them."
-    assert_close(student.best_k(results), expected, what="the chosen k", hint=hint)
+    ):
+        assert_close(student.best_k(results), expected, what="the chosen k", hint=hint)
 
 
 @pytest.mark.question("best_k")

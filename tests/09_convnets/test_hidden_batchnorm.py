@@ -29,11 +29,11 @@ def check_training(forward, expected_forward, rng, shapes, hint="", **bn_param):
 
 
 def check_running(forward, expected_forward, rng, shape):
-    """The running averages after two batches, from zeros and from given values; momentum is not 0.9."""
+    """The running averages after two batches: from zeros or given values, with a momentum or without."""
     D = shape[1]
     given = {"running_mean": rng.normal(size=D), "running_var": rng.uniform(1, 2, size=D)}
-    for start in ({}, given):
-        param = {"mode": "train", "momentum": 0.7, **start}
+    for start in ({"momentum": 0.7}, {"momentum": 0.7, **given}, given):
+        param = {"mode": "train", **start}
         expected_param = {name: np.copy(value) if name in given else value for name, value in param.items()}
         for batch in ("the first batch", "the second batch"):
             arguments = draw(rng, shape)
@@ -153,7 +153,7 @@ def test_batchnorm_batch_of_one(student, rng):
 
 @pytest.mark.question("batchnorm_forward", weight=2)
 def test_batchnorm_running(student, reference, rng):
-    """Train mode updates the running averages in bn_param, with the momentum given there."""
+    """Train mode updates the running averages in bn_param, with the momentum given there or else 0.9."""
     check_running(student.batchnorm_forward, reference.batchnorm_forward, rng, (4, 3))
 
 

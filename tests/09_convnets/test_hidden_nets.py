@@ -339,7 +339,7 @@ def test_deep_penalty_gradients(student, reference, rng):
 
 @pytest.mark.question("deep_convnet", weight=2, given=GIVEN)
 def test_deep_test_mode(student, reference, rng):
-    """Without labels each block normalises with its own running averages, learned from the steps before."""
+    """Each block learns running averages of its own, and without labels it normalises with these."""
     sizes = {**NORMALISED, "num_filters": (3, 3, 3)}  # as wide as each other: mixed up averages would fit
     ours, theirs = deep_nets(student, reference, sizes)
     params = deep_params(rng, theirs)
@@ -348,6 +348,11 @@ def test_deep_test_mode(student, reference, rng):
         X, y = batch(rng, sizes, N=4)
         ours.loss(X, y)
         theirs.loss(X, y)
+    hint = "self.bn_params[l - 1] belongs to block l and is updated at every step."
+    for block, (got, expected) in enumerate(zip(ours.bn_params, theirs.bn_params, strict=True), start=1):
+        for name in ("running_mean", "running_var"):
+            assert name in got, f"Block {block} has no {name} in self.bn_params after two training steps."
+            assert_close(got[name], expected[name], what=f"{name} of block {block}", hint=hint)
     scores = theirs.loss(X)
     hint = (
         "Block l passes self.bn_params[l - 1], the same dictionary at every step, to its batch normalisation."
