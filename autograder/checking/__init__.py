@@ -11,6 +11,9 @@ from autograder.checking.assertions import (
     assert_stable,
     assert_unchanged,
 )
+from autograder.checking.contracts_layers import LayerContract
+from autograder.checking.contracts_linear import LinearLossContract, draw_linear_problem
+from autograder.checking.contracts_optimizers import OptimizerContract
 from autograder.checking.disguise import disguise
 from autograder.checking.failure import CheckFailure, StudentError, fail
 from autograder.checking.gradients import assert_gradients, numerical_gradient
@@ -18,6 +21,9 @@ from autograder.checking.mistakes import mistake
 
 __all__ = [
     "CheckFailure",
+    "LayerContract",
+    "LinearLossContract",
+    "OptimizerContract",
     "StudentError",
     "assert_accuracy",
     "assert_close",
@@ -26,6 +32,7 @@ __all__ = [
     "assert_stable",
     "assert_unchanged",
     "disguise",
+    "draw_linear_problem",
     "fail",
     "mistake",
     "numerical_gradient",

@@ -42,13 +42,12 @@ def assert_close(
     elif isinstance(expected, list | tuple):
         if not isinstance(actual, list | tuple):
             fail(
-                f"{_subject(what)} should be a {type(expected).__name__} of {len(expected)} "
-                f"but is {brief(actual)}.",
+                f"A {type(expected).__name__} of {len(expected)} was expected for {what}, but {brief(actual)} came.",
                 expected=brief(expected), got=brief(actual), hint=hint, value=actual,
             )  # fmt: skip
         if len(actual) != len(expected):
             fail(
-                f"{_subject(what)} should have {len(expected)} elements but has {len(actual)}.",
+                f"{len(expected)} elements were expected in {what}, but {len(actual)} came.",
                 expected=brief(expected), got=brief(actual), hint=hint, value=actual,
             )  # fmt: skip
         for position, (item, wanted) in enumerate(zip(actual, expected, strict=True)):
@@ -57,7 +56,7 @@ def assert_close(
         same = actual is None if expected is None else type(actual) is type(expected) and actual == expected
         if not same:
             fail(
-                f"{_subject(what)} should be {brief(expected)} but is {brief(actual)}.",
+                f"{brief(expected)} was expected for {what}, but {brief(actual)} came.",
                 expected=brief(expected), got=brief(actual), hint=hint, value=actual,
             )  # fmt: skip
     else:
@@ -73,7 +72,7 @@ def assert_stable(
     if bad.any():
         index = tuple(int(i) for i in np.argwhere(bad)[0])
         fail(
-            f"{_subject(what)} is not finite: {int(bad.sum())} of {array.size} elements are inf or NaN.",
+            f"{int(bad.sum())} of {array.size} elements of {what} are inf or NaN.",
             got=full(array),
             where=f"at {_index(index)}: {array[index]}" if index else "",
             hint=hint
@@ -112,23 +111,23 @@ def assert_learns(
     what: str = "the loss",
     hint: str = "",
 ) -> None:
-    """A loss curve that falls: its last tenth is, on average, `to_below` a value or smaller `by_factor` than
-    its first value.
+    """A loss curve that falls: its last tenth is, on average, at most `to_below`, and at most its first value
+    divided by `by_factor`; with neither, below its first value.
     """
     curve = np.asarray(_as_array(losses, what, hint), dtype=float).ravel()
     if curve.size < 2 or not np.isfinite(curve).all():
         fail(
-            f"{_subject(what)} is not a curve of finite numbers.", got=full(curve), hint=hint, value=losses,
+            f"Finite numbers were expected for {what}.", got=full(curve), hint=hint, value=losses,
         )  # fmt: skip
     last = float(curve[-max(1, curve.size // 10) :].mean())
     limits = [to_below] if to_below is not None else []
     if by_factor is not None:
         limits.append(float(curve[0]) / by_factor)
-    limit = min(limits) if limits else float(curve[0])
-    if last > limit:
+    limit = min(limits, default=float(curve[0]))
+    if last > limit or (not limits and last == limit):
         fail(
-            f"{_subject(what)} falls from {curve[0]:.4g} only to {last:.4g}.",
-            expected=f"at most {limit:.4g} at the end",
+            f"{_subject(what)} goes from {curve[0]:.4g} to {last:.4g}.",
+            expected=f"{'at most' if limits else 'less than'} {limit:.4g} at the end",
             got=f"{last:.4g} after {curve.size} values",
             hint=hint or "Are the gradients used with the right sign, and is every parameter updated?",
             value=losses,
@@ -172,7 +171,7 @@ def _index(index: tuple[int, ...]) -> str:
 def _assert_dict(actual: Any, expected: dict[Any, Any], *, what: str, hint: str, **tolerance: float) -> None:
     if not isinstance(actual, dict):
         fail(
-            f"{_subject(what)} should be a dict but is {brief(actual)}.",
+            f"A dict was expected for {what}, but {brief(actual)} came.",
             expected=brief(expected), got=brief(actual), hint=hint, value=actual,
         )  # fmt: skip
     missing = [key for key in expected if key not in actual]
@@ -181,7 +180,7 @@ def _assert_dict(actual: Any, expected: dict[Any, Any], *, what: str, hint: str,
         parts = [f"lacks {', '.join(map(repr, missing[:6]))}"] if missing else []
         parts += [f"has {', '.join(map(brief, extra[:6]))} too many"] if extra else []
         fail(
-            f"{_subject(what)} {' and '.join(parts)}.",
+            f"The dict for {what} {' and '.join(parts)}.",
             expected=f"keys {list(expected)}"[:300], got=f"keys {[brief(key) for key in actual]}"[:300],
             hint=hint, value=actual,
         )  # fmt: skip
@@ -200,7 +199,7 @@ def _as_array(value: Any, what: str, hint: str) -> NDArray[Any]:
     if isinstance(value, list | tuple) and all(isinstance(item, int | float | np.generic) for item in value):
         return np.asarray(value)
     return fail(
-        f"{_subject(what)} should be numbers but is {brief(value)}.",
+        f"Numbers were expected for {what}, but {brief(value)} came.",
         expected="an array or a number", got=brief(value), hint=hint, value=value,
     )  # fmt: skip
 
@@ -210,14 +209,14 @@ def _assert_array(actual: Any, expected: Any, *, rtol: float, atol: float, what:
     scalar = wanted.ndim == 0
     if isinstance(actual, list | tuple) or (scalar and isinstance(actual, str)):
         fail(
-            f"{_subject(what)} should be {'a number' if scalar else 'an array'} but is {brief(actual)}.",
+            f"{'A number' if scalar else 'An array'} was expected for {what}, but {brief(actual)} came.",
             expected=brief(expected), got=brief(actual), hint=hint, value=actual,
         )  # fmt: skip
     got = _as_array(actual, what, hint)
     if got.shape != wanted.shape:
-        wanted_text = "a single number, shape ()" if scalar else f"shape {shape_text(wanted.shape)}"
+        wanted_text = "A single number, shape ()," if scalar else f"Shape {shape_text(wanted.shape)}"
         fail(
-            f"{_subject(what)} should have {wanted_text}, but its shape is {shape_text(got.shape)}.",
+            f"{wanted_text} was expected for {what}, but shape {shape_text(got.shape)} came.",
             expected=full(expected), got=full(actual), hint=hint, value=actual,
         )  # fmt: skip
     if wanted.size == 0:
@@ -225,7 +224,7 @@ def _assert_array(actual: Any, expected: Any, *, rtol: float, atol: float, what:
     exact = wanted.dtype.kind in "biuSU"
     if got.dtype.kind not in "biufc" and not (exact and got.dtype.kind == wanted.dtype.kind):
         fail(
-            f"{_subject(what)} should hold numbers but its dtype is {got.dtype}.",
+            f"Numbers were expected in {what}, but the dtype is {got.dtype}.",
             expected=full(expected), got=full(actual), hint=hint, value=actual,
         )  # fmt: skip
     if exact:
@@ -261,12 +260,12 @@ def _fail_values(
     )
     if wanted.ndim == 0:
         fail(
-            f"{_subject(what)} is {_number(got[()])}; {_number(wanted[()])} was expected.",
+            f"{_number(wanted[()])} was expected for {what}, but {_number(got[()])} came.",
             expected=full(expected), got=full(actual), hint=hint, value=actual,
         )  # fmt: skip
     grid, axes = error_grid(np.where(np.isfinite(error), error, np.nan))
     fail(
-        f"{_subject(what)} is wrong in {int(wrong.sum())} of {wrong.size} elements.",
+        f"{int(wrong.sum())} of {wrong.size} elements of {what} are wrong.",
         expected=excerpt(wanted, index),
         got=excerpt(got, index),
         where=f"worst at {_index(index)}: {_number(wanted[index])} was expected, {_number(got[index])} came",

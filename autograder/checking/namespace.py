@@ -41,12 +41,17 @@ def load_cells(cells: Iterable[Cell], extra: Sequence[tuple[str, str]] = ()) -> 
     of their own.
     """
     module = types.ModuleType("solution")
-    sources = [(f"<solution cell {cell.index}>", cell.source) for cell in gradable_cells(cells)]
+    sources = [(solution_label(cell), cell.source) for cell in gradable_cells(cells)]
     with redirect_stdout(StringIO()):
         for label, source in [*sources, *extra]:
             linecache.cache[label] = (len(source), None, source.splitlines(keepends=True), label)
             exec(compile(source, label, "exec"), module.__dict__)
     return module.__dict__
+
+
+def solution_label(cell: Cell) -> str:
+    """The file name that code of a solution's cell goes by."""
+    return f"<solution cell {cell.index}>"
 
 
 def is_solution_file(filename: str) -> bool:

@@ -184,9 +184,9 @@ class Budget:
     ) -> None:
         """Fail unless `fast()` takes at most 1/factor of the time of `slow()`.
 
-        The two are timed in turn, up to `rounds` times, and the best time of each counts: another process that
-        takes the processor away for a moment must not cost a student points. It ends with the first round that
-        settles the matter in favour of `fast`.
+        The two are timed in turn, up to `rounds` times, and the best time of each counts: another process
+        that takes the processor away for a moment must not cost a student points. It ends with the first
+        round that settles the matter in favour of `fast`.
         """
         quickest, reference = float("inf"), float("inf")
         for _ in range(rounds):

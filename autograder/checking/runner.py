@@ -22,6 +22,7 @@ from autograder.checking.failure import current_student
 from autograder.checking.proxy import Event
 from autograder.checking.verdict import verdict_of
 from autograder.course.results import TestResult
+from autograder.sandbox.verdicts import SandboxError
 
 T = TypeVar("T")
 
@@ -84,17 +85,20 @@ class Suite:
                     result = _result(test, "timeout", skip)
                     runs.append(TestRun(test, result, []))
                     continue
-                following = chosen[position + 1].item if position + 1 < len(chosen) else None
+                # After the last one pytest keeps what belongs to the session (data sets) for the next run.
+                following = chosen[position + 1].item if position + 1 < len(chosen) else self._session
                 runs.append(self._run_one(test, following))
         finally:
             del self._session.config.stash[plugin.CONTEXT]
         return runs
 
-    def _run_one(self, test: SuiteTest, following: pytest.Item | None) -> TestRun:
+    def _run_one(self, test: SuiteTest, following: pytest.Item | pytest.Session) -> TestRun:
         self._recorder.start(test)
         start = time.perf_counter()
         test.item.config.hook.pytest_runtest_protocol(item=test.item, nextitem=following)
         seconds = time.perf_counter() - start
+        if self._recorder.broken is not None:
+            raise self._recorder.broken
         result = self._recorder.result or _result(test, "not_gradable", "The test left no verdict.")
         result.seconds = round(seconds, 4)
         student = test.item.stash.get(plugin.EVENTS, None)
@@ -108,10 +112,12 @@ class _Recorder:
 
     def __init__(self) -> None:
         self.result: TestResult | None = None
+        self.broken: SandboxError | None = None
+        """The sandbox failed: that is no verdict on the submission."""
         self._test: SuiteTest | None = None
 
     def start(self, test: SuiteTest) -> None:
-        self._test, self.result = test, None
+        self._test, self.result, self.broken = test, None, None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
@@ -138,6 +144,9 @@ class _Recorder:
 
     def _conclude(self, error: BaseException | None) -> None:
         if self._test is None:
+            return
+        if isinstance(error, SandboxError):
+            self.broken = error
             return
         if isinstance(error, pytest.skip.Exception):
             self.result = _result(self._test, "not_gradable", f"The test was skipped: {error.msg}")
@@ -206,6 +215,8 @@ class _Driver:
         try:
             if self.problems:
                 raise SuiteError("The suite cannot be collected: " + "; ".join(self.problems))
+            if not session.items:
+                raise SuiteError("The suite cannot be collected: no test was found.")
             self.value = self._body(Suite(session))
         except BaseException as error:
             self.error = error
@@ -213,18 +224,16 @@ class _Driver:
 
 
 @contextmanager
-def _no_foreign_plugins() -> Generator[None]:
-    """Plugins that happen to be installed must not slow a grade down or change it."""
-    name = "PYTEST_DISABLE_PLUGIN_AUTOLOAD"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
+def _no_foreign_options() -> Generator[None]:
+    """Plugins that happen to be installed, and options from the environment, must not change a grade."""
+    names = ("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_PLUGINS", "PYTEST_ADDOPTS")
+    before = {name: os.environ.pop(name) for name in names if name in os.environ}
+    os.environ[names[0]] = "1"
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        del os.environ[names[0]]
+        os.environ.update(before)
 
 
 def run_suite(files: Sequence[Path], body: Callable[[Suite], T]) -> T:
@@ -251,13 +260,13 @@ def run_suite(files: Sequence[Path], body: Callable[[Suite], T]) -> T:
         "stepwise",
     ):
         options += ["-p", f"no:{name}"]
-    with _no_foreign_plugins():
+    with _no_foreign_options():
         pytest.main([*options, *map(str, files)], plugins=[plugin, driver])
     if driver.error is not None:
         raise driver.error
-    if not driver.ran or driver.problems:
+    if not driver.ran:
         raise SuiteError(
-            "The suite cannot be collected: " + ("; ".join(driver.problems) or "no test was found")
+            "The suite cannot be collected: " + ("; ".join(driver.problems) or "pytest did not start.")
         )
     value: T = driver.value
     return value

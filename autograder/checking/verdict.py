@@ -4,6 +4,8 @@ nothing.
 
 from __future__ import annotations
 
+import pytest
+
 from autograder.checking.failure import CheckFailure, StudentError
 from autograder.checking.proxy import last_call_in_words
 from autograder.course.results import Finding, Outcome
@@ -31,7 +33,7 @@ def verdict_of(error: BaseException | None) -> Verdict:
     if isinstance(error, WireError):
         headline = f"What came back cannot be graded: {error}."
         return "failed", headline, _about_last_call(headline)
-    if isinstance(error, AssertionError):
+    if isinstance(error, AssertionError | pytest.fail.Exception):
         text = str(error).partition("\n")[0].strip()
         headline = text or "The result is not as this test's sentence says."
         return "failed", headline, _about_last_call(headline)

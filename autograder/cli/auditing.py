@@ -21,7 +21,8 @@ def run_audit(folder: Path, slugs: Sequence[str], *, seeds: int, jobs: int) -> i
         recognised = sum(mistake.recognised for mistake in report.mistakes)
         print(
             f"{report.assignment}: {len(report.questions)} questions, {report.tests} tests, "
-            f"{report.variants} variants x {report.seeds} seeds, {len(report.mistakes)} mistakes, {recognised} recognised: "
+            f"{report.variants} variants x {report.seeds} seeds, {len(report.mistakes)} mistakes, "
+            f"{recognised} recognised: "
             f"{'clean' if report.clean else f'{len(report.problems)} problems'}"
         )
         counts = Counter(mistake.question for mistake in report.mistakes)

@@ -12,8 +12,8 @@ from pathlib import Path
 def write_whole(path: Path, content: bytes | str, *, durable: bool = True) -> None:
     """Write a file through a temporary one beside it; missing folders are made, an older file is replaced.
 
-    `durable` waits until the disk has it, so that not even a power cut leaves an empty file; for files that can
-    be made again the wait is not worth it.
+    `durable` waits until the disk has it, so that not even a power cut leaves an empty file; for files that
+    can be made again the wait is not worth it.
 
     Raises OSError; the older file, if there is one, is then as it was, and no half file is left.
     """

@@ -1,6 +1,7 @@
 """What grading produces: one typed document that gradebook, feedback pages and exports all read.
 
-The shape of `Report` is a contract: `autograder grade --json` writes it, and nothing downstream looks anywhere else.
+The shape of `Report` is a contract: `autograder grade --json` writes it, and nothing downstream looks
+anywhere else.
 """
 
 from __future__ import annotations

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import os
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from autograder.checking.diagnosis import Diagnostician
 from autograder.checking.mistakes import MistakesError, read_mistakes
-from autograder.checking.namespace import load_cells
+from autograder.checking.namespace import load_cells, solution_label
 from autograder.checking.runner import Suite, SuiteError, SuiteTest, TestRun, run_suite
 from autograder.course import Assignment
 from autograder.course.results import QuestionResult, SubmissionResult, question_points
@@ -24,6 +25,7 @@ from autograder.notebook.intake import Intake, IntakeError, read_release, read_s
 from autograder.notebook.percent import read_source
 from autograder.sandbox.host import Profile, Zygote, available_profile
 from autograder.sandbox.selftest import prove
+from autograder.sandbox.verdicts import SandboxError
 
 T = TypeVar("T")
 
@@ -55,7 +57,7 @@ class Grader:
         self.release = read_release(assignment.release_notebook)
         self.solution = read_source(assignment.source)
         self.mistakes = read_mistakes(assignment.mistakes)
-        self._reference = load_cells(self.solution)
+        self._reference = _loaded_solution(assignment, self.solution)
         self._diagnostician = Diagnostician(self.solution, self.mistakes)
         self.sandbox = [UNSAFE] if options.unsafe_no_sandbox else zygote.profile.layers
         _require_every_question(assignment, suite)
@@ -75,7 +77,13 @@ class Grader:
             result.seconds = round(time.perf_counter() - start, 4)
             return Graded(result, None)
         result.sha256, result.repairs = intake.sha256, list(intake.repairs)
-        result.questions, notes = self.grade_cells(intake.runnable, seed)
+        try:
+            result.questions, notes = self.grade_cells(intake.runnable, seed)
+        except SandboxError as error:
+            result.status = "refused"
+            result.reason = f"The sandbox failed twice on it: {error} Look at it by hand."
+            result.seconds = round(time.perf_counter() - start, 4)
+            return Graded(result, None)
         result.repairs += notes
         result.score = round(sum(question.points for question in result.questions), 2)
         result.seconds = round(time.perf_counter() - start, 4)
@@ -85,15 +93,22 @@ class Grader:
         """Grade code cells in the sandbox: the questions, and a sentence for each cell that raised or was
         left out.
         """
-        clock = self._clock(time.perf_counter())
-        self._revive()
-        with LoadedSubmission(self._zygote, cells, self.assignment.limits) as submission:
-            context = SandboxContext(submission, self._reference, self.assignment.limits, seed)
-            runs = self.suite.run(context, before_each=clock)
-            notes = submission.notes
+        try:
+            runs, notes = self._run(cells, seed)
+        except SandboxError:
+            # The zygote has ended (killed for want of memory, say), which is no verdict: once more.
+            self._zygote.close()
+            self._zygote = Zygote(self._zygote.profile)
+            runs, notes = self._run(cells, seed)
         if self._options.diagnose:
             self._diagnostician.diagnose(self.suite, runs, seed)
         return self._by_question(runs), notes
+
+    def _run(self, cells: Sequence[Cell], seed: int) -> tuple[list[TestRun], list[str]]:
+        clock = self._clock(time.perf_counter())
+        with LoadedSubmission(self._zygote, cells, self.assignment.limits) as submission:
+            context = SandboxContext(submission, self._reference, self.assignment.limits, seed)
+            return self.suite.run(context, before_each=clock), submission.notes
 
     def _clock(self, start: float) -> Callable[[SuiteTest], str | None]:
         seconds = self.assignment.limits.submission_seconds
@@ -104,10 +119,6 @@ class Grader:
             return f"The submission used up its {seconds:g} s, so this test was not run."
 
         return late
-
-    def _revive(self) -> None:
-        if not self._zygote.alive:
-            self._zygote = Zygote(self._zygote.profile)
 
     def _by_question(self, runs: list[TestRun]) -> list[QuestionResult]:
         questions = []
@@ -122,6 +133,24 @@ class Grader:
     def close(self) -> None:
         """End the zygote."""
         self._zygote.close()
+
+
+def _loaded_solution(assignment: Assignment, cells: Sequence[Cell]) -> dict[str, Any]:
+    try:
+        return load_cells(cells)
+    except Exception as error:
+        frames = [
+            (frame.f_code.co_filename, number) for frame, number in traceback.walk_tb(error.__traceback__)
+        ]
+        if isinstance(error, SyntaxError):
+            frames.append((str(error.filename), error.lineno or 1))
+        where = str(assignment.source)
+        for cell in cells:
+            for label, number in frames:
+                if label == solution_label(cell) and cell.line is not None:
+                    where = f"{assignment.source}, line {cell.line + number - 1}"
+        said = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise SuiteError(f"{where}: the solution raised {type(error).__name__}: {said}.") from error
 
 
 def _require_every_question(assignment: Assignment, suite: Suite) -> None:
@@ -148,7 +177,7 @@ def sandbox_profile(assignment: Assignment, options: Options) -> Profile:
         secret=(assignment.root, data_root()),
     )
     if options.unsafe_no_sandbox:
-        return replace(wanted, landlock=False, seccomp=False, namespaces=False)
+        return replace(wanted, landlock=False, seccomp=False, namespaces=False, own_user=False)
     return available_profile(wanted)
 
 

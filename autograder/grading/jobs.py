@@ -4,6 +4,7 @@ repetition.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import signal
 from collections import deque
@@ -93,7 +94,8 @@ class _Job:
 
     def give(self, task: Task | None) -> None:
         self.task = task
-        self.connection.send(task)
+        with contextlib.suppress(OSError):  # it has ended: whoever waits for its answer will see that
+            self.connection.send(task)
 
     def end(self) -> None:
         self.connection.close()
@@ -147,7 +149,7 @@ class Pool:
                 task = job.task
                 assert task is not None
                 try:
-                    _, graded = job.connection.recv()
+                    kind, answer = job.connection.recv()
                 except (EOFError, OSError):
                     job.end()
                     self._jobs[self._jobs.index(job)] = job = _Job(self._assignment, self._options)
@@ -161,7 +163,9 @@ class Pool:
                             self._assignment, task.found.student, reason, task.found.label, task.seed
                         )
                 else:
-                    yield graded
+                    if kind != "graded":
+                        raise JobError(str(answer))
+                    yield answer
                 self._feed(job, waiting, attempts)
 
     def _feed(self, job: _Job, waiting: deque[tuple[Task, int]], attempts: dict[int, int]) -> None:

@@ -4,6 +4,7 @@ brought it down.
 
 from __future__ import annotations
 
+import resource
 import signal
 import threading
 import time
@@ -17,7 +18,11 @@ from autograder.course import Limits
 from autograder.notebook.cells import Cell
 from autograder.notebook.intake import name_of
 from autograder.sandbox.host import Upcall, Worker, WorkerLimits, Zygote
+from autograder.sandbox.kernel import address_space
 from autograder.sandbox.verdicts import CallTimeout, WorkerLost
+
+MOMENT = 0.2
+"""Seconds for a cell when the time to load the notebook is used up."""
 
 
 def worker_limits(limits: Limits) -> WorkerLimits:
@@ -75,12 +80,22 @@ class LoadedSubmission:
         self.notes = [combined[index] for index in sorted(combined)]
 
     def _run_cells(self, worker: Worker, deadline: float, notes: dict[int, str]) -> tuple[int, str] | None:
-        """None when all cells were run; else (index, sentence) of the cell that ended the worker."""
+        """None when all cells were run; else (index, sentence) of the cell that ended the worker.
+
+        Behind the deadline each cell still gets a moment: one slow cell must not cost the answers below it.
+        Once that has taken as long again, the rest is not run at all.
+        """
         for cell in self._cells:
             if cell.index in self._left_out:
                 continue
             name = name_of(cell)
-            seconds = min(self._limits.cell_seconds, max(deadline - time.monotonic(), 0.2))
+            left = deadline - time.monotonic()
+            if left < -self._limits.load_seconds:
+                notes[cell.index] = (
+                    f"{_capital(name)} was not run: the notebook used up its {self._limits.load_seconds:g} s."
+                )
+                continue
+            seconds = min(self._limits.cell_seconds, max(left, MOMENT))
             try:
                 error = worker.run_cell(f"<{name}>", cell.source, seconds)
             except CallTimeout:
@@ -115,11 +130,11 @@ def _raised(name: str, error: dict[str, Any]) -> str:
     return f"{_capital(name)}{line} raised {said}. What it defines after that is missing."
 
 
-def served_upcall(reference: dict[str, Any], given: Sequence[str], seconds: float) -> Upcall | None:
-    """Serves the functions in `given`, and no other name, from the reference, with a time limit on each call.
+def served_upcall(reference: dict[str, Any], given: Sequence[str], limits: Limits) -> Upcall | None:
+    """Serves the functions in `given`, and no other name, from the reference, with limits on each call.
 
-    The limit matters because the arguments are the student's: an input chosen to be slow must not hold the
-    grader up.
+    They matter because the arguments are the student's: an input chosen to be slow or huge must not hold the
+    grader up, or bring it down.
     """
     if not given:
         return None
@@ -128,7 +143,7 @@ def served_upcall(reference: dict[str, Any], given: Sequence[str], seconds: floa
     def call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if name not in allowed:
             raise PermissionError(f"{name} is not served in this test")
-        with time_limit(seconds):
+        with time_limit(limits.call_seconds), memory_limit(limits.memory_mb << 20):
             return reference[name](*args, **kwargs)
 
     return call
@@ -153,6 +168,22 @@ def time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+@contextmanager
+def memory_limit(more: int) -> Iterator[None]:
+    """MemoryError in this process when it maps `more` bytes beyond what it has mapped already."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = address_space() + more
+    soft, hard = before
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft == resource.RLIM_INFINITY or wanted < soft:
+        resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
 class SandboxContext:
     """The context of a graded submission: `student` is a fork of it, `reference` the solution in this
     process.
@@ -168,7 +199,7 @@ class SandboxContext:
     @contextmanager
     def student(self, seed: int, given: Sequence[str]) -> Iterator[Student]:
         """A fork of the loaded submission, ended with the test."""
-        upcall = served_upcall(self._reference, given, self._limits.call_seconds)
+        upcall = served_upcall(self._reference, given, self._limits)
         process = self._submission.fork(seed, upcall)
         try:
             student = Student(process, self._names)

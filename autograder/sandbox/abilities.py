@@ -69,7 +69,8 @@ def _landlock(without: Collection[str]) -> Ability:
         f"ABI {abi}: files" + (", TCP" if abi >= 4 else "") + (", signals" if abi >= 6 else "")
         if abi
         else "absent",
-        "Use a kernel from 5.13 on, and add landlock to the kernel's lsm= list. In Docker, use version 23 or newer.",
+        "Use a kernel from 5.13 on, and add landlock to the kernel's lsm= list. In Docker, use version 23 "
+        "or newer.",
     )
 
 

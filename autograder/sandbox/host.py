@@ -74,7 +74,13 @@ class WorkerLimits:
 
 def _environment() -> dict[str, str]:
     cache = Path(tempfile.gettempdir()) / f"autograder-matplotlib-{os.getuid()}"
-    cache.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        cache.mkdir(mode=0o700)
+    found = cache.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise SandboxError(
+            f"{cache} belongs to somebody else. Remove it, or set TMPDIR to a folder of your own."
+        )
     threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM")}
     return {
         "PATH": "/usr/bin:/bin",
@@ -436,7 +442,8 @@ def available_profile(profile: Profile) -> Profile:
     if profile.landlock and not kernel.landlock_abi():
         raise SandboxError(
             "This kernel offers no Landlock, so a submission could read the hidden tests. "
-            "Use a kernel from 5.13 on with Landlock enabled, or grade in a throw-away machine with --unsafe-no-sandbox."
+            "Use a kernel from 5.13 on with Landlock enabled, or grade in a throw-away machine with "
+            "--unsafe-no-sandbox."
         )
     try:
         with Zygote(replace(profile, torch=False)) as zygote:

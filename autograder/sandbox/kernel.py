@@ -243,6 +243,24 @@ def address_space() -> int:
         return int(file.read().split()[0]) * resource.getpagesize()
 
 
+def tasks_of(user: int) -> int:
+    """How many processes and threads a user runs now."""
+    tasks = 0
+    with os.scandir("/proc") as entries:
+        for entry in entries:
+            if not entry.name.isdigit():
+                continue
+            try:
+                if entry.stat().st_uid in (user, 0):  # root owns what an undumpable process shows of itself
+                    with open(f"/proc/{entry.name}/status", "rb") as file:  # noqa: PTH123
+                        fields = dict(line.split(b":", 1) for line in file if b":" in line)
+                    if int(fields[b"Uid"].split()[0]) == user:
+                        tasks += int(fields[b"Threads"])
+            except OSError:
+                continue  # it has ended meanwhile, or is not ours to look at
+    return tasks
+
+
 def limit_resources(
     *, cpu_seconds: int, memory: int, base_memory: int, processes: int, open_files: int, file_bytes: int
 ) -> None:

@@ -45,9 +45,11 @@ def readable_paths(forbid: Sequence[str], secret: Iterable[Path]) -> Readable:
         hidden += [os.path.realpath(os.path.join(site, name)) for name in names]  # noqa: PTH118
     readable: list[str] = []
     listable: list[str] = []
-    for root in roots:
+    for root in map(os.path.realpath, roots):
         if os.path.exists(root):  # noqa: PTH110
-            _expand(os.path.realpath(root), hidden, roots, readable, listable)
+            # What lies around a root does not hide it: a virtual environment may stand in the course.
+            inside = [secret for secret in hidden if secret != root and _inside(secret, root)]
+            _expand(root, inside, readable, listable)
     return Readable([*roots, *DEVICES], readable, listable)
 
 
@@ -67,11 +69,11 @@ def _inside(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def _expand(path: str, hidden: list[str], roots: list[str], readable: list[str], listable: list[str]) -> None:
+def _expand(path: str, hidden: list[str], readable: list[str], listable: list[str]) -> None:
     """Add `path`, opening it up along the way to whatever is hidden inside it."""
-    if any(_inside(path, secret) for secret in hidden) and path not in roots:
+    if any(_inside(path, secret) for secret in hidden):
         return
-    if not any(_inside(secret, path) for secret in hidden if secret != path):
+    if not any(_inside(secret, path) for secret in hidden):
         readable.append(path)
         return
     listable.append(path)
@@ -81,4 +83,4 @@ def _expand(path: str, hidden: list[str], roots: list[str], readable: list[str],
     except OSError:
         return
     for child in children:
-        _expand(child, hidden, roots, readable, listable)
+        _expand(child, hidden, readable, listable)

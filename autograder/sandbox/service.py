@@ -27,6 +27,16 @@ class NotThere(Exception):
     """The submission defines no such name."""
 
 
+def _readable(get: Callable[[], Any], limit: int = 200) -> str:
+    """A text that the student's code has a hand in (`__str__`, a subclass of str), as a plain string that
+    can be sent.
+    """
+    try:
+        return str.__getitem__(get(), slice(limit)).encode("utf-8", "replace").decode()
+    except BaseException:
+        return "(its text could not be read)"
+
+
 class Service:
     """Serves `namespace`.
 
@@ -71,21 +81,20 @@ class Service:
             kind = "not_defined"
         elif isinstance(error, WireError):
             kind = "not_plain"
-        try:
-            text = str(error)[:MAX_TEXT]
-        except BaseException:  # __str__ is the student's too
-            text = "(its text could not be read)"
-        where = []
-        if isinstance(error, SyntaxError) and error.filename and self._is_student_file(str(error.filename)):
-            where.append(
-                [str(error.filename)[:200], int(error.lineno or 0), str(error.text or "").strip()[:200]]
-            )
-            text = str(error.msg)[:MAX_TEXT]
-        for frame, line in traceback.walk_tb(error.__traceback__):
+        text = _readable(lambda: str(error), MAX_TEXT)
+        where: list[list[Any]] = []
+        if isinstance(error, SyntaxError):
+            filename, line = _readable(lambda: error.filename), error.lineno
+            if self._is_student_file(filename) and type(line) is int:
+                where.append([filename, line, _readable(lambda: error.text).strip()])
+                text = _readable(lambda: error.msg, MAX_TEXT)
+        for frame, number in traceback.walk_tb(error.__traceback__):
             filename = frame.f_code.co_filename
             if self._is_student_file(filename):
-                where.append([filename[:200], line, linecache.getline(filename, line).strip()[:200]])
-        return {"kind": kind, "type": type(error).__name__[:100], "text": text, "where": where[-4:]}
+                source = linecache.getline(filename, number).strip()
+                where.append([filename[:200], number, source[:200]])
+        type_name = _readable(lambda: type(error).__name__, 100)
+        return {"kind": kind, "type": type_name, "text": text, "where": where[-4:]}
 
     def restore(self) -> None:
         """Put back what `given` replaced."""

@@ -30,17 +30,17 @@ class _Notebook:
     cell.
     """
 
-    def __init__(self, namespace: dict[str, Any]) -> None:
-        self._namespace = namespace
+    def __init__(self, namespace: dict[str, Any], run: Callable[[str], None]) -> None:
+        self._run = run
         self.user_ns = namespace
 
     def run_line_magic(self, name: str, line: str, *_: Any, **__: Any) -> None:
         if name in ("time", "timeit"):
-            exec(line, self._namespace)
+            self._run(line)
 
     def run_cell_magic(self, name: str, line: str, cell: str) -> None:
         if name in _RUN_BODY:
-            exec(compile(cell, "<cell magic>", "exec"), self._namespace)
+            self._run("\n" + cell)  # so that the lines are counted as the student sees them
 
     def system(self, *_: Any, **__: Any) -> None:
         """`!command`: nothing is run."""
@@ -107,7 +107,8 @@ class Submission:
         sys.modules["autograder"] = _stand_in()
         sys.modules["__main__"] = module
         self.namespace = module.__dict__
-        notebook = _Notebook(self.namespace)
+        self._label = ""
+        notebook = _Notebook(self.namespace, lambda source: exec(self._compiled(source), self.namespace))
         self.namespace["get_ipython"] = lambda: notebook
         builtins.display = lambda *_, **__: None  # type: ignore[attr-defined]
         self._labels: set[str] = set()
@@ -119,18 +120,22 @@ class Submission:
 
     def run(self, label: str, source: str) -> None:
         """Run one cell. Raises whatever it raises."""
+        self._label = label
         self._labels.add(label)
         linecache.cache[label] = (len(source), None, source.splitlines(keepends=True), label)
+        exec(self._compiled(source), self.namespace)
+
+    def _compiled(self, source: str) -> types.CodeType:
+        """The code of a cell or of a part of it; magics and shell commands become calls of `_Notebook`."""
         try:
-            code = compile(source, label, "exec")
+            return compile(source, self._label, "exec")
         except SyntaxError:
             from IPython.core.inputtransformer2 import TransformerManager
 
             plain = TransformerManager().transform_cell(source)
-            if plain == source or plain.rstrip("\n") == source.rstrip("\n"):
+            if plain.rstrip("\n") == source.rstrip("\n"):
                 raise
-            code = compile(plain, label, "exec")
-        exec(code, self.namespace)
+            return compile(plain, self._label, "exec")
 
 
 def serve_submission(

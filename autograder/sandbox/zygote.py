@@ -21,7 +21,10 @@ from autograder.sandbox import kernel, syscalls
 from autograder.sandbox.wire import Channel
 from autograder.sandbox.worker import serve_submission
 
-BOX = "/work/box"
+SCRATCH = "/scratch"
+BOX = f"{SCRATCH}/box"
+SPARE_PROCESSES = 256
+"""What else a user may start while submissions are graded in that user's name, without namespaces."""
 FIRST_WORKER_UID = 0x70000000  # above every range that distributions and container tools hand out
 
 
@@ -105,7 +108,7 @@ def _isolate(config: dict[str, Any]) -> dict[str, Any]:
         kernel.new_root(config["roots"], BOX)
     ruleset = None
     if config["landlock"]:
-        writable = "/work" if config["namespaces"] else config["writable"]
+        writable = SCRATCH if config["namespaces"] else config["writable"]
         ruleset = kernel.landlock_ruleset(
             config["readable"], config["listable"], [writable], ["/dev/null", "/dev/zero", "/dev/urandom"]
         )
@@ -137,6 +140,17 @@ def _become_worker(
             sock.sendall(b"?")
             Channel(sock).send({"refused": f"{type(error).__name__}: {error}"})
     os._exit(1)
+
+
+def _others(config: dict[str, Any]) -> int:
+    """Processes that the kernel counts against a worker's limit although they are not its own.
+
+    RLIMIT_NPROC counts a user's processes. A worker of root is a user by itself, and a user namespace counts
+    for itself (Linux 5.14); without either a worker shares the count with all that its user runs.
+    """
+    if config["namespaces"] or os.getuid() == 0:
+        return 0
+    return kernel.tasks_of(os.getuid()) + SPARE_PROCESSES
 
 
 def _lock_down(
@@ -191,7 +205,7 @@ def _lock_down(
         cpu_seconds=limits["cpu_seconds"],
         memory=limits["memory_mb"] << 20,
         base_memory=base_memory,
-        processes=limits["processes"],
+        processes=limits["processes"] + _others(config),
         open_files=limits["open_files"],
         file_bytes=limits["file_mb"] << 20,
     )
