@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from autograder.course import Assignment, load_course
 from autograder.course.results import QuestionResult
 from autograder.grading.grader import Grader, Options, with_grader
 from autograder.notebook.cells import Cell
+from autograder.sandbox.verdicts import SandboxError
 
 AUDIT_SEED = 1
 _NOTHING = {
@@ -88,8 +90,9 @@ def audit_assignment(
     Raises what `with_grader` raises where suite, mistakes or sandbox cannot be used.
     """
     mistakes = read_mistakes(assignment.mistakes)
+    names = {question.name for question in assignment.questions}
     steps = [_Step("nothing", name, AUDIT_SEED) for name in _NOTHING]
-    steps += [_Step("mistake", mistake.name, AUDIT_SEED) for mistake in mistakes]
+    steps += [_Step("mistake", mistake.name, AUDIT_SEED) for mistake in mistakes if mistake.question in names]
     for seed in range(1, seeds + 1):
         steps.append(_Step("solution", "solution", seed))
         steps += [_Step("variant", variant.name, seed) for variant in assignment.variants]
@@ -99,6 +102,11 @@ def audit_assignment(
         seeds=seeds,
         variants=len(assignment.variants),
     )
+    for mistake in (mistake for mistake in mistakes if mistake.question not in names):
+        report.problems.append(
+            f"mistake {mistake.name} ({assignment.mistakes.name}, line {mistake.line}) belongs to "
+            f"{mistake.question!r}, which is no question."
+        )
     if len(assignment.variants) < 2:
         report.problems.append(f"There are {len(assignment.variants)} variants; at least two are needed.")
     outcomes = _in_processes(assignment, steps, jobs, progress)
@@ -126,7 +134,12 @@ def _in_processes(
             pool.submit(_grade_steps, assignment.root, assignment.slug, share) for share in shares if share
         ]
         for future in running:
-            outcomes = future.result()
+            try:
+                outcomes = future.result()
+            except BrokenProcessPool:
+                raise SandboxError(
+                    "A process of the audit was killed, perhaps for want of memory. Run it with fewer jobs."
+                ) from None
             done += len(outcomes)
             if progress:
                 progress(done, len(steps))

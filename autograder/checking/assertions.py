@@ -42,7 +42,8 @@ def assert_close(
     elif isinstance(expected, list | tuple):
         if not isinstance(actual, list | tuple):
             fail(
-                f"A {type(expected).__name__} of {len(expected)} was expected for {what}, but {brief(actual)} came.",
+                f"A {type(expected).__name__} of {len(expected)} was expected for {what}, "
+                f"but {brief(actual)} came.",
                 expected=brief(expected), got=brief(actual), hint=hint, value=actual,
             )  # fmt: skip
         if len(actual) != len(expected):

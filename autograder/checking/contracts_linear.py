@@ -1,30 +1,32 @@
-"""What every loss of a linear classifier must satisfy, as checks that a suite calls one by one.
+"""What every loss of a linear classifier must satisfy: `loss(W, X, y, reg) -> (loss, dW)`.
 
-A linear loss is a function `(W, X, y, reg) -> (loss, dW)`: W of shape (D, C), X of shape (N, D), y of shape
-(N,) with class numbers from 0 to C - 1, `loss` one number, `dW` of shape (D, C). A suite names the student's
-function and a right one; the contract draws the problems.
+W has shape (D, C), X shape (N, D), y shape (N,) with class numbers from 0 to C - 1; `loss` is one number,
+`dW` has the shape of W. A suite describes the loss once and calls one aspect of the contract in each test:
 
-    contract = LinearLossContract(student.svm_loss_vectorized, reference.svm_loss_naive, rng)
-    contract.check_loss()
-    contract.check_gradient()
-    contract.check_absent_classes()
+    SVM = LinearLossContract("svm_loss_vectorized", reference="svm_loss_naive")
 
-The right one may be any other implementation: that is how naive = vectorized is checked where both are to be
-had.
+    @pytest.mark.question("svm_loss_vectorized", weight=2)
+    def test_svm_gradient(student, reference, rng):
+        '''Without a penalty dW is right in every element, for several numbers of classes.'''
+        SVM.check_gradient(student, reference, rng)
+
+With the student in place of the reference, an aspect compares two functions of the student's own: naive =
+vectorized, where no solution is at hand. No aspect can be passed by a function that returns nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autograder.checking.assertions import assert_close, assert_stable, assert_unchanged
-from autograder.checking.describe import brief
-from autograder.checking.failure import fail
-from autograder.checking.proxy import Function
+from autograder.checking.contracts_layers import unpack
+from autograder.checking.namespace import Namespace
+from autograder.checking.proxy import Student
 
 FloatArray = NDArray[np.floating[Any]]
 
@@ -33,6 +35,12 @@ SHAPES = ((6, 4, 3), (9, 2, 5), (4, 7, 2), (3, 5, 10), (7, 3, 12))
 
 PENALISED = ((0.7, (6, 4, 3)), (1.0, (9, 2, 5)), (2.5, (3, 5, 10)))
 """(reg, (N, D, C)): penalties of order 1, so that no tolerance hides a wrong one."""
+
+ABSENT = (((6, 3, 4), (3,)), ((5, 4, 3), (0,)), ((8, 2, 7), (1, 5, 6)))
+"""((N, D, C), class numbers that no example has)."""
+
+PARTS = ("loss", "dW")
+NAMES = {"loss": "the loss", "dW": "dW"}
 
 KINK_DISTANCE = 1e-3
 """No margin of a drawn problem is closer than this to the kink of the hinge, where rounding would decide."""
@@ -87,122 +95,136 @@ def draw_linear_problem(
             return LinearProblem(W, X, y, reg)
 
 
+@dataclass(frozen=True)
 class LinearLossContract:
-    """Checks of one linear loss; each raises `CheckFailure` where the function breaks the contract.
+    """A loss with its gradient, `function(W, X, y, reg) -> (loss, dW)`.
 
-    Args:
-        function: the student's `(W, X, y, reg) -> (loss, dW)`.
-        reference: a right implementation of the same loss.
-        rng: the test's generator.
+    Each check draws its own problems and raises `CheckFailure` where the function breaks the contract.
     """
 
-    def __init__(
-        self,
-        function: Function,
-        reference: Callable[..., tuple[Any, Any]],
-        rng: np.random.Generator,
+    function: str
+    """Name of the student's function."""
+    reference: str = ""
+    """Name of a right function for the same loss, where it is another one (a naive version proves
+    a vectorized one)."""
+    hints: Mapping[str, str] = field(default_factory=dict)
+    """Where to look, by name: "loss" and "dW"."""
+
+    def check_loss(self, student: Student, reference: Namespace | Student, rng: np.random.Generator) -> None:
+        """Without a penalty the loss is right, for every (N, D, C) in `SHAPES`."""
+        for shape in SHAPES:
+            self._check(student, reference, draw_linear_problem(rng, *shape), ("loss",))
+
+    def check_gradient(
+        self, student: Student, reference: Namespace | Student, rng: np.random.Generator
     ) -> None:
-        self._function = function
-        self._reference = reference
-        self._rng = rng
+        """Without a penalty dW is right in every element, for every (N, D, C) in `SHAPES`."""
+        for shape in SHAPES:
+            self._check(student, reference, draw_linear_problem(rng, *shape), ("dW",))
 
-    def check_loss(self, shapes: Sequence[tuple[int, int, int]] = SHAPES, hint: str = "") -> None:
-        """Without a penalty, the loss equals the reference's for every (N, D, C) in `shapes`."""
-        for shape in shapes:
-            self._compare(draw_linear_problem(self._rng, *shape), ("loss",), hint)
-
-    def check_gradient(self, shapes: Sequence[tuple[int, int, int]] = SHAPES, hint: str = "") -> None:
-        """Without a penalty, dW equals the reference's in every coordinate, for every (N, D, C)."""
-        for shape in shapes:
-            self._compare(draw_linear_problem(self._rng, *shape), ("dW",), hint)
-
-    def check_penalty_in_loss(self, hint: str = "") -> None:
+    def check_penalty_in_loss(
+        self, student: Student, reference: Namespace | Student, rng: np.random.Generator
+    ) -> None:
         """The loss holds the penalty."""
+        hint = "The penalty is reg times the sum of all W squared."
         for reg, shape in PENALISED:
-            problem = draw_linear_problem(self._rng, *shape, reg=reg)
-            self._compare(problem, ("loss",), hint or "The penalty is reg times the sum of all W squared.")
+            self._check(student, reference, draw_linear_problem(rng, *shape, reg=reg), ("loss",), hint)
 
-    def check_penalty_in_gradient(self, hint: str = "") -> None:
+    def check_penalty_in_gradient(
+        self, student: Student, reference: Namespace | Student, rng: np.random.Generator
+    ) -> None:
         """dW holds the derivative of the penalty."""
+        hint = "The derivative of reg * sum(W**2) is 2 * reg * W."
         for reg, shape in PENALISED:
-            problem = draw_linear_problem(self._rng, *shape, reg=reg)
-            self._compare(problem, ("dW",), hint or "The derivative of reg * sum(W**2) is 2 * reg * W.")
+            self._check(student, reference, draw_linear_problem(rng, *shape, reg=reg), ("dW",), hint)
 
-    def check_absent_classes(self, hint: str = "") -> None:
-        """Classes that no example of the batch has, the last one among them, still have scores and a
-        gradient.
-        """
-        for (num_examples, num_features, num_classes), absent in (
-            ((6, 3, 4), (3,)),
-            ((5, 4, 3), (0,)),
-            ((8, 2, 7), (1, 5, 6)),
-        ):
-            problem = draw_linear_problem(
-                self._rng, num_examples, num_features, num_classes, reg=0.5, absent=absent
-            )
-            hint = hint or "The number of classes is the number of columns of W, whatever labels y holds."
-            self._compare(problem, ("loss", "dW"), hint)
+    def check_absent_classes(
+        self, student: Student, reference: Namespace | Student, rng: np.random.Generator
+    ) -> None:
+        """Classes that no example has, the last one among them, still have scores and a gradient."""
+        hint = "The number of classes is the number of columns of W, whatever labels y holds."
+        for shape, absent in ABSENT:
+            problem = draw_linear_problem(rng, *shape, reg=0.5, absent=absent)
+            self._check(student, reference, problem, PARTS, hint)
 
-    def check_batch_of_one(self, hint: str = "") -> None:
+    def check_batch_of_one(
+        self, student: Student, reference: Namespace | Student, rng: np.random.Generator
+    ) -> None:
         """A single example is a batch too."""
         for shape in ((1, 4, 3), (1, 2, 10), (1, 1, 2)):
-            self._compare(draw_linear_problem(self._rng, *shape, reg=0.5), ("loss", "dW"), hint)
+            self._check(student, reference, draw_linear_problem(rng, *shape, reg=0.5), PARTS)
 
-    def check_offsets(self, offsets: Sequence[float] = (1000.0, -1000.0), hint: str = "") -> None:
-        """An offset on all scores changes neither loss nor gradient, however large it is.
+    def check_offsets(
+        self, student: Student, reference: Namespace | Student, rng: np.random.Generator
+    ) -> None:
+        """An offset of 1000 or -1000 on all scores changes neither loss nor gradient.
 
-        The gaps between scores stay as they were: a softmax whose smallest probability underflows to 0, as
-        it does for gaps beyond 745, is not judged here.
+        The gaps between scores stay as they were: a softmax whose smallest probability underflows to 0, as it
+        does for gaps beyond 745, is not judged.
         """
-        for offset in offsets:
-            W, X, y, reg = draw_linear_problem(self._rng, 6, 4, 5)
+        hint = "exp(1000) overflows: subtract each example's largest score from its scores first."
+        for offset in (1000.0, -1000.0):
+            W, X, y, reg = draw_linear_problem(rng, 6, 4, 5)
             X[:, 0] = 1.0  # a feature that is 1 everywhere: its row of W is added to all scores
             raised = W.copy()
             raised[0] += offset
-            expected = _pair(self._reference(W, X, y, reg))
-            got = _pair(self._function(raised, X, y, reg))
-            where = f"with {offset:+g} on all scores"
-            hint = hint or "exp(1000) overflows: subtract each example's largest score from its scores first."
-            # The scores carry 13 digits behind the point, of which sums over classes cost one or two.
-            for name, value, wanted in zip(("the loss", "dW"), got, expected, strict=True):
-                assert_stable(value, wanted, what=f"{name} {where}", hint=hint, rtol=1e-7, atol=1e-9)
+            expected = self._expected(reference, LinearProblem(W, X, y, reg))
+            got = self._unpack(getattr(student, self.function)(raised, X, y, reg))
+            for name in PARTS:
+                what = f"{NAMES[name]} with {offset:+g} on all scores"
+                assert_stable(got[name], expected[name], what=what, hint=hint)
 
-    def check_single_precision(self, hint: str = "") -> None:
-        """float32 weights and examples are accepted and give the same to single precision."""
+    def check_float32(
+        self, student: Student, reference: Namespace | Student, rng: np.random.Generator
+    ) -> None:
+        """float32 arrays give the same to single precision; loss and dW may be float32 or float64."""
         for shape in ((6, 4, 3), (5, 3, 10)):
-            W, X, y, reg = draw_linear_problem(self._rng, *shape, reg=0.5)
+            W, X, y, reg = draw_linear_problem(rng, *shape, reg=0.5)
             single = LinearProblem(W.astype(np.float32), X.astype(np.float32), y, reg)
-            self._compare(single, ("loss", "dW"), hint, rtol=1e-4, atol=1e-5)
+            self._check(student, reference, single, PARTS, rtol=1e-4, atol=1e-5)
 
-    def check_inputs_unchanged(self, hint: str = "") -> None:
-        """W, X and y are after the call as they were before; the result is right all the same."""
-        problem = draw_linear_problem(self._rng, 5, 4, 3, reg=0.5)
-        got = _pair(assert_unchanged(self._function, *problem))
-        expected = _pair(self._reference(*problem))
-        for name, value, wanted in zip(("the loss", "dW"), got, expected, strict=True):
-            assert_close(value, wanted, what=name, hint=hint)
+    def check_inputs_unchanged(
+        self, student: Student, reference: Namespace | Student, rng: np.random.Generator
+    ) -> None:
+        """W, X and y are after the call as they were before. Loss and dW are right."""
+        problem = draw_linear_problem(rng, 5, 4, 3, reg=0.5)
+        got = self._unpack(assert_unchanged(getattr(student, self.function), *problem))
+        self._compare(got, self._expected(reference, problem), PARTS)
 
-    def check_loss_is_one_number(self, hint: str = "") -> None:
+    def check_loss_is_one_number(
+        self, student: Student, reference: Namespace | Student, rng: np.random.Generator
+    ) -> None:
         """The loss is a single number, shape (), also for a batch of one and for a single feature."""
+        hint = "Sum over classes and examples, then divide by N: one number for the whole batch."
         for shape in ((4, 3, 5), (1, 3, 4), (5, 1, 3)):
-            problem = draw_linear_problem(self._rng, *shape, reg=0.5)
-            default = "Sum over classes and examples, then divide by N: one number for the whole batch."
-            self._compare(problem, ("loss",), hint or default)
+            self._check(student, reference, draw_linear_problem(rng, *shape, reg=0.5), ("loss",), hint)
 
-    def _compare(self, problem: LinearProblem, parts: Sequence[str], hint: str, **tolerance: float) -> None:
-        got = _pair(self._function(*problem))
-        expected = _pair(self._reference(*problem))
-        for name, value, wanted in zip(("loss", "dW"), got, expected, strict=True):
-            if name in parts:
-                what = "the loss" if name == "loss" else name
-                assert_close(value, wanted, what=what, hint=hint, **tolerance)
+    def _check(
+        self,
+        student: Student,
+        reference: Namespace | Student,
+        problem: LinearProblem,
+        parts: Sequence[str],
+        hint: str = "",
+        **tolerance: float,
+    ) -> None:
+        got = self._unpack(getattr(student, self.function)(*problem))
+        self._compare(got, self._expected(reference, problem), parts, hint, **tolerance)
 
+    def _expected(self, reference: Namespace | Student, problem: LinearProblem) -> dict[str, Any]:
+        return self._unpack(getattr(reference, self.reference or self.function)(*problem))
 
-def _pair(result: Any) -> tuple[Any, Any]:
-    """Loss and gradient, or a failure that says what came instead."""
-    if not isinstance(result, tuple | list) or len(result) != 2:
-        fail(
-            "The function should return two things: the loss, and dW.",
-            expected="(loss, dW)", got=brief(result), value=result,
-        )  # fmt: skip
-    return result[0], result[1]
+    def _compare(
+        self,
+        got: dict[str, Any],
+        expected: dict[str, Any],
+        parts: Sequence[str],
+        hint: str = "",
+        **tolerance: float,
+    ) -> None:
+        for name in parts:
+            where = hint or self.hints.get(name, "")
+            assert_close(got[name], expected[name], what=NAMES[name], hint=where, **tolerance)
+
+    def _unpack(self, result: Any) -> dict[str, Any]:
+        return dict(zip(PARTS, unpack(result, self.function, PARTS), strict=True))

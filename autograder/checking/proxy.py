@@ -9,6 +9,7 @@ tell the two apart.
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -63,8 +64,12 @@ def local_student(
     """A student in this process for the time of one test; global random state is put back afterwards."""
     service = Service(namespace, is_student_file, upcall)
     python_state, numpy_state = random.getstate(), np.random.get_state()
+    torch = sys.modules.get("torch")  # seeded as in the sandbox, where it is in use at all
+    torch_state = torch.get_rng_state() if torch is not None else None
     random.seed(seed)
     np.random.seed(seed % 2**32)
+    if torch is not None:
+        torch.manual_seed(seed % 2**63)
     try:
         student = Student(LocalBackend(service), parameter_names)
         student.give(given)
@@ -73,6 +78,8 @@ def local_student(
         service.restore()
         random.setstate(python_state)
         np.random.set_state(numpy_state)
+        if torch is not None:
+            torch.set_rng_state(torch_state)
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from autograder.gradebook.database import Gradebook, default_url
 from autograder.grading.grader import UNSAFE, Options
 from autograder.grading.identity import state_folder
 from autograder.grading.recording import GradebookRecorder
-from autograder.grading.run import RunOptions, grade_submissions, write_report
+from autograder.grading.run import RunOptions, check_report_path, grade_submissions, write_report
 from autograder.notebook.collect import collect
 from autograder.publishing import write_feedback
 
@@ -39,12 +39,13 @@ class GradeCommand:
 def run_grade(folder: Path, command: GradeCommand) -> int:
     """Grade. 0 when every submission was graded, 1 when some were refused."""
     course = load_course(folder)
-    report = graded_report(course, command)
+    course.assignment(command.slug)  # before anything is written: a slug may be misspelt
+    target = _default_report(course, command.slug) if command.json in (None, "-") else Path(command.json)
+    check_report_path(target)
+    report = graded_report(course, command, lambda report: write_report(report, target))
     out = sys.stderr if command.json == "-" else sys.stdout
     if command.json == "-":
         print(report.model_dump_json(indent=1))
-    target = Path(command.json) if command.json not in (None, "-") else _default_report(course, command.slug)
-    write_report(report, target)
     pages = []
     if command.feedback:
         pages = write_feedback(
@@ -59,8 +60,10 @@ def run_grade(folder: Path, command: GradeCommand) -> int:
     return 1 if refused else 0
 
 
-def graded_report(course: Course, command: GradeCommand) -> Report:
-    """Collect and grade, writing the gradebook as it goes."""
+def graded_report(
+    course: Course, command: GradeCommand, deliver: Callable[[Report], None] | None = None
+) -> Report:
+    """Collect and grade, writing the gradebook as it goes; `deliver` gets the report when all is done."""
     assignment = course.assignment(command.slug)
     collected = collect(command.paths, assignment)
     if not command.quiet:
@@ -83,13 +86,11 @@ def graded_report(course: Course, command: GradeCommand) -> Report:
             del result
             update(done, total)
 
-        return grade_submissions(course, assignment, collected, options, recorder, tell)
+        return grade_submissions(course, assignment, collected, options, recorder, tell, deliver)
 
 
 def _default_report(course: Course, slug: str) -> Path:
-    folder = state_folder(course) / "reports"
-    folder.mkdir(exist_ok=True)
-    return folder / f"{slug}.json"
+    return state_folder(course) / "reports" / f"{slug}.json"
 
 
 def _summary(

@@ -162,10 +162,10 @@ def place(
 ) -> Capsules:
     """Turn, scale and move hands into picture coordinates: x to the right, y down, both from -1 to 1."""
     n = len(digits)
-    turn = np.array([sign.turn for sign in _SIGNS])[digits] + 12.0 * variety * random.normal(size=n)
-    nod, roll = 8.0 * variety * random.normal(size=n), 9.0 * variety * random.normal(size=n)
-    scale = 0.80 * np.exp(0.09 * variety * random.normal(size=n))
-    shift = 0.09 * variety * random.normal(size=(n, 2))
+    turn = np.array([sign.turn for sign in _SIGNS])[digits] + 10.0 * variety * random.normal(size=n)
+    nod, roll = 7.0 * variety * random.normal(size=n), 8.0 * variety * random.normal(size=n)
+    scale = 0.84 * np.exp(0.08 * variety * random.normal(size=n))
+    shift = 0.06 * variety * random.normal(size=(n, 2))
     rotation = _rotation(np.radians(turn), 0, 2) @ _rotation(np.radians(nod), 1, 2)
     rotation = _rotation(np.radians(roll), 0, 1) @ rotation
     centre = np.array([0.05, 0.85, 0.0])

@@ -23,7 +23,7 @@ from autograder.grading.session import LoadedSubmission, SandboxContext
 from autograder.notebook.cells import Cell
 from autograder.notebook.intake import Intake, IntakeError, read_release, read_submission
 from autograder.notebook.percent import read_source
-from autograder.sandbox.host import Profile, Zygote, available_profile
+from autograder.sandbox.host import Profile, Zygote, open_zygote
 from autograder.sandbox.selftest import prove
 from autograder.sandbox.verdicts import SandboxError
 
@@ -167,8 +167,8 @@ def _require_every_question(assignment: Assignment, suite: Suite) -> None:
         )
 
 
-def sandbox_profile(assignment: Assignment, options: Options) -> Profile:
-    """The strictest profile that this machine offers; `SandboxError` where it is not strict enough to grade
+def _sandbox(assignment: Assignment, options: Options) -> Zygote:
+    """The strictest sandbox that this machine offers; `SandboxError` where it is not strict enough to grade
     in.
     """
     wanted = Profile(
@@ -177,8 +177,8 @@ def sandbox_profile(assignment: Assignment, options: Options) -> Profile:
         secret=(assignment.root, data_root()),
     )
     if options.unsafe_no_sandbox:
-        return replace(wanted, landlock=False, seccomp=False, namespaces=False, own_user=False)
-    return available_profile(wanted)
+        return Zygote(replace(wanted, landlock=False, seccomp=False, namespaces=False, own_user=False))
+    return open_zygote(wanted)
 
 
 def with_grader(assignment: Assignment, body: Callable[[Grader], T], options: Options | None = None) -> T:
@@ -190,10 +190,9 @@ def with_grader(assignment: Assignment, body: Callable[[Grader], T], options: Op
     """
     os.environ.setdefault("MPLBACKEND", "Agg")  # the solution may draw; the grader has no screen
     chosen = options or Options()
-    profile = sandbox_profile(assignment, chosen)
 
     def inside(suite: Suite) -> T:
-        zygote = Zygote(profile)
+        zygote = _sandbox(assignment, chosen)
         try:
             if not chosen.unsafe_no_sandbox:
                 prove(zygote, [assignment.source, *suite_files(assignment)])

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from autograder.course.files import cannot_write
 from autograder.course.results import SubmissionResult
+from autograder.grading.identity import StateError
 
 
 class Journal:
@@ -44,17 +46,28 @@ class Journal:
         return results
 
     def start(self, *, fresh: bool) -> None:
-        """Open for appending; `fresh` forgets what an earlier run left."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        """Open for appending; `fresh` forgets what an earlier run left. Raises `StateError`."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if fresh else 0)
-        self._file = os.open(self._path, flags, 0o600)
-        os.write(self._file, b"\n")  # a line that a crash cut off must not swallow the next
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self._path, flags, 0o600)
+        except OSError as error:
+            raise StateError(cannot_write(self._path, error)) from error
+        self._write(b"\n")  # a line that a crash cut off must not swallow the next
 
     def append(self, result: SubmissionResult) -> None:
-        """One result, in one write."""
+        """One result, in one write. Raises `StateError`."""
         if self._file is not None:
             entry = {"suite_version": self._version, "result": result.model_dump(mode="json")}
-            os.write(self._file, json.dumps(entry).encode() + b"\n")
+            self._write(json.dumps(entry).encode() + b"\n")
+
+    def _write(self, line: bytes) -> None:
+        assert self._file is not None
+        try:
+            while line:  # a disk that fills up takes a part before it refuses the rest
+                line = line[os.write(self._file, line) :]
+        except OSError as error:
+            raise StateError(cannot_write(self._path, error)) from error
 
     def close(self, *, finished: bool) -> None:
         """Close it; a finished run needs no journal."""

@@ -4,6 +4,7 @@ the report.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,17 +53,21 @@ def grade_submissions(
     options: RunOptions,
     recorder: Recorder | None = None,
     progress: Callable[[int, int, SubmissionResult | None], None] | None = None,
+    deliver: Callable[[Report], None] | None = None,
 ) -> Report:
     """Grade everything in `collected`.
 
     Finished submissions are journalled at once and recorded in batches; on an interruption (KeyboardInterrupt
-    passes through) the journal stays, and `resume` takes from it whatever has not changed.
+    passes through) the journal stays, and `resume` takes from it whatever has not changed. It also stays where
+    `deliver`, which is called with the finished report, raises: a full disk costs no second grading.
 
-    Raises whatever `with_grader` raises, and the recorder's own error.
+    Raises whatever `with_grader` raises, the recorder's own error, and that of `deliver`.
     """
     version = suite_version(assignment)
     key = course_key(course)
-    journal = Journal(state_folder(course) / "runs" / f"{assignment.slug}.jsonl", version)
+    # What was graded without the sandbox must not turn up in the report of a run with it.
+    holds_for = f"{version} unsafe" if options.grader.unsafe_no_sandbox else version
+    journal = Journal(state_folder(course) / "runs" / f"{assignment.slug}.jsonl", holds_for)
     tasks = [
         Task(found, submission_seed(key, assignment.slug, found.student)) for found in collected.submissions
     ]
@@ -85,9 +90,10 @@ def grade_submissions(
             flush()
 
     def flush() -> None:
-        if recorder and batch:
-            recorder.record(assignment, list(batch))
-        batch.clear()
+        graded = list(batch)
+        batch.clear()  # first: what could not be recorded is not tried again on the way out
+        if recorder and graded:
+            recorder.record(assignment, graded)
 
     def run(sandbox: list[str], grade: Callable[[Sequence[Task]], Iterable[Graded]]) -> list[str]:
         if progress:
@@ -106,12 +112,22 @@ def grade_submissions(
             sandbox = _with_graders(assignment, options, len(left), run)
         finally:
             flush()
+        results.sort(key=lambda result: result.student)
+        report = Report(
+            assignment=assignment.slug, suite_version=version, sandbox=sandbox, submissions=results
+        )
+        if deliver:
+            deliver(report)
+    except ReportError as error:
+        journal.close(finished=False)
+        raise ReportError(
+            f"{error} The grades are kept: `--resume` writes the report without grading."
+        ) from error
     except BaseException:
         journal.close(finished=False)
         raise
     journal.close(finished=True)
-    results.sort(key=lambda result: result.student)
-    return Report(assignment=assignment.slug, suite_version=version, sandbox=sandbox, submissions=results)
+    return report
 
 
 def _with_graders(
@@ -142,6 +158,18 @@ def _still_valid(
         if intake.sha256 == result.sha256:
             valid.append(Graded(result, intake))
     return valid
+
+
+def check_report_path(path: Path) -> None:
+    """Find out before an hour's work that its result cannot be written there. Raises `ReportError`."""
+    if path.is_dir():
+        raise ReportError(f"{path} is a folder. Name a file for the report.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ReportError(cannot_write(path, error)) from error
 
 
 def write_report(report: Report, path: Path) -> None:

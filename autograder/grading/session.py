@@ -17,8 +17,9 @@ from autograder.checking.proxy import Student
 from autograder.course import Limits
 from autograder.notebook.cells import Cell
 from autograder.notebook.intake import name_of
-from autograder.sandbox.host import Upcall, Worker, WorkerLimits, Zygote
+from autograder.sandbox.host import Zygote
 from autograder.sandbox.kernel import address_space
+from autograder.sandbox.peers import Upcall, Worker, WorkerLimits
 from autograder.sandbox.verdicts import CallTimeout, WorkerLost
 
 MOMENT = 0.2

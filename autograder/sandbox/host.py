@@ -7,31 +7,23 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import shutil
-import signal
 import socket
 import stat
-import struct
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from autograder.sandbox import kernel
 from autograder.sandbox.paths import readable_paths
-from autograder.sandbox.verdicts import CallTimeout, SandboxError, WorkerLost
-from autograder.sandbox.wire import Channel, Deadline, Decoder, Encoder, PeerClosed, WireError
+from autograder.sandbox.peers import HELLO_SECONDS, Worker, WorkerLimits
+from autograder.sandbox.verdicts import SandboxError
 
 START_SECONDS = 120.0
-HELLO_SECONDS = 10.0
 LAYERS = ("landlock", "seccomp", "rlimits", "namespaces")
-
-Upcall = Callable[[str, tuple[Any, ...], dict[str, Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -58,18 +50,6 @@ class Profile:
             "namespaces": self.namespaces,
         }
         return [layer for layer in LAYERS if on[layer]]
-
-
-@dataclass(frozen=True)
-class WorkerLimits:
-    """Limits of one worker, enforced by the kernel."""
-
-    memory_mb: int = 2048
-    cpu_seconds: int = 300
-    processes: int = 32
-    open_files: int = 128
-    file_mb: int = 64
-    disk_mb: int = 64
 
 
 def _environment() -> dict[str, str]:
@@ -181,7 +161,7 @@ class Zygote:
             raise SandboxError("The sandbox's parent process has ended.") from error
         finally:
             theirs.close()
-        return Worker(ours, limits or WorkerLimits(), self.profile, box)
+        return Worker(ours, limits or WorkerLimits(), box, own_pid_namespace=self.profile.namespaces)
 
     def close(self) -> None:
         """End the zygote and with it all of its workers."""
@@ -200,240 +180,11 @@ class Zygote:
         return bytes(stderr or b"")
 
 
-def _hello(sock: socket.socket, deadline: float) -> tuple[bytes, int]:
-    """The first byte of a process and its pid, as the kernel attests it. Raises `PeerClosed`, `Deadline`."""
-    sock.settimeout(max(0.001, deadline - time.monotonic()))
-    try:
-        byte, ancillary, _, _ = sock.recvmsg(1, socket.CMSG_SPACE(12))
-    except TimeoutError as error:
-        raise Deadline from error
-    except OSError as error:
-        raise PeerClosed from error
-    if not byte:
-        raise PeerClosed
-    for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
-            return byte, struct.unpack("3i", data)[0]
-    raise PeerClosed
+def open_zygote(profile: Profile) -> Zygote:
+    """A zygote in the strictest form of `profile` that this machine offers: without namespaces where it must
+    be.
 
-
-class _Process:
-    """A process on the other end of a socket, and the means to end it for certain."""
-
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
-        self.channel = Channel(sock)
-        self.hello, self.pid = _hello(sock, deadline)
-        try:
-            self._pidfd = os.pidfd_open(self.pid)
-        except OSError as error:
-            raise PeerClosed from error
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
-
-    def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
-        with contextlib.suppress(OSError):
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        select.select([self._pidfd], [], [], 5.0)
-
-    def close(self) -> None:
-        self.channel.socket.close()
-        if self._pidfd >= 0:
-            os.close(self._pidfd)
-            self._pidfd = -1
-
-
-class Worker:
-    """A process that holds one submission. Use as a context manager."""
-
-    def __init__(self, sock: socket.socket, limits: WorkerLimits, profile: Profile, box: str | None) -> None:
-        self.limits, self._profile, self._box = limits, profile, box
-        try:
-            self._process = _Process(sock, time.monotonic() + HELLO_SECONDS)
-        except (PeerClosed, Deadline) as error:
-            sock.close()
-            raise SandboxError("A worker did not start.") from error
-        if self._process.hello != b"!":
-            reason = "the lock-down failed"
-            with contextlib.suppress(Exception):
-                answer, _ = self._process.channel.receive(time.monotonic() + HELLO_SECONDS)
-                reason = str(answer["refused"])
-            self.close()
-            raise SandboxError(f"The sandbox refused to start a worker: {reason}")
-
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @property
-    def pid(self) -> int:
-        """Its process id, as the kernel attests it."""
-        return self._process.pid
-
-    def run_cell(self, label: str, source: str, seconds: float) -> dict[str, Any] | None:
-        """Run one cell; the error it raised as reported (see `service`), or None.
-
-        Raises `CallTimeout` after `seconds`, `WorkerLost` where the process died.
-        """
-        reply = self._ask({"op": "cell", "label": label, "source": source}, seconds)
-        error = reply.get("err")
-        return error if type(error) is dict else None
-
-    def fork(self, seed: int, call_seconds: float, upcall: Upcall | None = None) -> TestProcess:
-        """A copy of the loaded state for one test."""
-        ours, theirs = socket.socketpair()
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        deadline = time.monotonic() + HELLO_SECONDS
-        try:
-            self._process.channel.send({"op": "fork", "seed": seed}, deadline=deadline)
-            socket.send_fds(self._process.channel.socket, [b"f"], [theirs.fileno()])
-            theirs.close()
-            reply, _ = self._process.channel.receive(deadline)
-            if type(reply) is not dict or "err" in reply:
-                raise WorkerLost("The submission left no room for another process.")
-            return TestProcess(_Process(ours, deadline), self, call_seconds, upcall)
-        except WorkerLost:
-            ours.close()
-            raise
-        except (PeerClosed, Deadline, WireError, OSError) as error:
-            ours.close()
-            raise WorkerLost("The submission's process ended while a test was being prepared.") from error
-        finally:
-            theirs.close()
-
-    def how_it_ended(self) -> int | None:
-        """Wait status of the last test process that ended, by the submission's own account; it only words a
-        reason.
-        """
-        try:
-            reply = self._ask({"op": "ended"}, 1.0)
-            ended = reply["ok"]
-            return int(ended[-1][1]) if ended else None
-        except (WorkerLost, KeyError, TypeError, ValueError, IndexError):
-            return None
-
-    def _ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        deadline = time.monotonic() + seconds
-        try:
-            self._process.channel.send(request, deadline=deadline)
-            reply, _ = self._process.channel.receive(deadline)
-        except Deadline:
-            self._process.kill()
-            raise CallTimeout(f"no answer within {seconds:g} s") from None
-        except (PeerClosed, WireError):
-            self._process.kill()
-            raise WorkerLost("the process ended") from None
-        if type(reply) is not dict:
-            self._process.kill()
-            raise WorkerLost("the process sent something unreadable")
-        return reply
-
-    def close(self) -> None:
-        """End the submission's process and everything it started."""
-        if not self._profile.namespaces:
-            # Without a pid namespace the session's process group is what holds its descendants together.
-            with contextlib.suppress(OSError):
-                os.killpg(self.pid, signal.SIGKILL)
-        self._process.kill()
-        self._process.close()
-        if self._box is not None:
-            shutil.rmtree(self._box, ignore_errors=True)
-
-
-class TestProcess:
-    """A fork of a loaded submission that serves one test: the backend of `student`."""
-
-    __test__ = False  # pytest would take the class for a test by its name
-
-    def __init__(self, process: _Process, worker: Worker, call_seconds: float, upcall: Upcall | None) -> None:
-        self._process, self._worker, self._seconds, self._upcall = process, worker, call_seconds, upcall
-        self._lent: list[Any] = []
-        self._dead: WorkerLost | None = None
-
-    def transact(self, header: dict[str, Any], buffers: list[Any], nbytes: int) -> tuple[Any, bytearray]:
-        """One request and its reply, serving calls back to the reference in between.
-
-        Raises:
-            CallTimeout: no complete reply within the deadline for calls; the process was killed.
-            WorkerLost: the process died or broke the protocol.
-        """
-        if self._dead is not None:
-            raise self._dead
-        deadline = time.monotonic() + self._seconds
-        name = str(header.get("fn", "the call"))
-        try:
-            self._process.channel.send(header, buffers, nbytes, deadline)
-            while True:
-                reply, payload = self._process.channel.receive(deadline)
-                if type(reply) is dict and "up" in reply:
-                    self._serve(reply, payload, deadline)
-                    continue
-                return reply, payload
-        except Deadline:
-            self._process.kill()
-            self._dead = CallTimeout(f"{name} did not return within {self._seconds:g} s and was stopped.")
-        except PeerClosed:
-            self._dead = WorkerLost(f"{name} ended its process: {self._reason()}.")
-        except WireError as error:
-            self._process.kill()
-            self._dead = WorkerLost(f"{name} sent an answer that cannot be read: {error}.")
-        raise self._dead
-
-    def _serve(self, request: dict[str, Any], payload: bytearray, deadline: float) -> None:
-        encoder = Encoder(self._lend)
-        try:
-            if self._upcall is None:
-                raise WireError("no function of the reference is served in this test")
-            args, kwargs = Decoder(payload, self._borrow).decode(request.get("args"))
-            result = self._upcall(str(request["up"]), tuple(args), dict(kwargs))
-            reply: dict[str, Any] = {"ok": encoder.encode(result)}
-        except (KeyboardInterrupt, Deadline):
-            raise
-        except Exception as error:
-            encoder = Encoder()
-            reply = {"err": f"{type(error).__name__}: {error}"[:500]}
-        self._process.channel.send(reply, encoder.buffers, encoder.nbytes, deadline)
-
-    def _lend(self, value: Any) -> int:
-        self._lent.append(value)
-        return len(self._lent) - 1
-
-    def _borrow(self, handle_id: int, typename: str) -> Any:
-        if handle_id >= len(self._lent):
-            raise WireError("an unknown handle")
-        return self._lent[handle_id]
-
-    def _reason(self) -> str:
-        self._process.kill()
-        status = self._worker.how_it_ended()
-        if status is None:
-            return "it was killed or crashed"
-        if os.WIFEXITED(status):
-            return f"it exited with status {os.WEXITSTATUS(status)}, as os._exit does"
-        number = os.WTERMSIG(status)
-        limits = self._worker.limits
-        named = {
-            signal.SIGXCPU: f"more than {limits.cpu_seconds} s of CPU time",
-            signal.SIGXFSZ: f"a file larger than {limits.file_mb} MB",
-            signal.SIGSEGV: "a crash in native code (segmentation fault, or a recursion without end)",
-            signal.SIGABRT: "a crash in native code (abort)",
-            signal.SIGSYS: "a forbidden system call",
-            signal.SIGKILL: "it was killed",
-        }
-        return named.get(signal.Signals(number), f"it was ended by signal {number}")
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.close()
-        self._lent.clear()
-
-
-def available_profile(profile: Profile) -> Profile:
-    """`profile` with the optional layer (namespaces) left out where this machine does not allow it.
-
-    Raises `SandboxError` where Landlock or seccomp, without which nothing is graded, is missing.
+    Raises `SandboxError` where Landlock, without which nothing is graded, is missing, or nothing starts.
     """
     if sys.platform != "linux" or kernel.MACHINE not in kernel.ARCHITECTURES:
         raise SandboxError(
@@ -445,9 +196,13 @@ def available_profile(profile: Profile) -> Profile:
             "Use a kernel from 5.13 on with Landlock enabled, or grade in a throw-away machine with "
             "--unsafe-no-sandbox."
         )
-    try:
-        with Zygote(replace(profile, torch=False)) as zygote:
-            zygote.worker().close()  # some of the namespaces are a worker's own
-        return profile
-    except SandboxError:
-        return replace(profile, namespaces=False)
+    if profile.namespaces:
+        with contextlib.suppress(SandboxError):
+            zygote = Zygote(profile)
+            try:
+                zygote.worker().close()  # some of the namespaces are a worker's own
+            except BaseException:
+                zygote.close()
+                raise
+            return zygote
+    return Zygote(replace(profile, namespaces=False))

@@ -8,7 +8,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from autograder.sandbox.host import WorkerLimits, Zygote
+from autograder.sandbox.host import Zygote
+from autograder.sandbox.peers import WorkerLimits
 from autograder.sandbox.verdicts import SandboxError, WorkerLost
 from autograder.sandbox.wire import Decoder, WireError
 

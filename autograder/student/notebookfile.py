@@ -6,6 +6,7 @@ comes here.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import linecache
 import os
@@ -44,19 +45,20 @@ def load_notebook(path: Path, note: Callable[[str], None]) -> dict[str, Any]:
     module = types.ModuleType("__main__")
     namespace = module.__dict__
     namespace["get_ipython"] = _NoShell
-    for number, cell in enumerate(notebook.cells, start=1):
-        tags = cell.get("metadata", {}).get("tags", [])
-        source = str(cell.get("source", ""))
-        if cell.get("cell_type") != "code" or "show" in tags or source.lstrip().startswith("check("):
-            continue
-        label = f"<cell {number}>"
-        code = TransformerManager().transform_cell(source)
-        linecache.cache[label] = (len(code), None, code.splitlines(keepends=True), label)
-        try:
-            with redirect_stdout(io.StringIO()):
-                exec(compile(code, label, "exec"), namespace)
-        except Exception as error:
-            note(f"Cell {number} raised {type(error).__name__}: {error}")
+    with contextlib.chdir(path.absolute().parent):  # where Jupyter would run it
+        for number, cell in enumerate(notebook.cells, start=1):
+            tags = cell.get("metadata", {}).get("tags", [])
+            source = str(cell.get("source", ""))
+            if cell.get("cell_type") != "code" or "show" in tags or source.lstrip().startswith("check("):
+                continue
+            label = f"<cell {number}>"
+            try:
+                code = TransformerManager().transform_cell(source)
+                linecache.cache[label] = (len(code), None, code.splitlines(keepends=True), label)
+                with redirect_stdout(io.StringIO()):
+                    exec(compile(code, label, "exec"), namespace)
+            except (Exception, SystemExit) as error:
+                note(f"Cell {number} raised {type(error).__name__}: {error}")
     return namespace
 
 

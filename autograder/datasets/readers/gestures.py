@@ -20,6 +20,8 @@ _SIZES = (16, 128)
 _SEED = 1817  # the year the first permanent school for the deaf in America opened: any fixed number would do
 _BLOCK = 50  # images drawn at a time: their pixels stay in the processor's cache
 _SKIN = np.array([[0.96, 0.83, 0.74], [0.88, 0.68, 0.55], [0.68, 0.47, 0.35], [0.42, 0.28, 0.21]])
+_CONTRAST = 0.24  # between skin and paper, at least
+_DARKEST, _BRIGHTEST = 0.30, 0.97  # paper
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # of red, green and blue (ITU-R BT.601)
 
 
@@ -120,7 +122,7 @@ def _images(
         lit.append(ground + cover * (hand - ground))
     pictures = np.stack(lit, axis=1)
     pictures = _blurred(pictures, random.uniform(0.0, 1.0, size=n), max(1, size // 32))
-    grain = random.normal(size=(n, 1, size, size)) * random.uniform(0.01, 0.05, size=(n, 1, 1, 1))
+    grain = random.normal(size=(n, 1, size, size)) * random.uniform(0.01, 0.04, size=(n, 1, 1, 1))
     pictures += grain.astype(np.float32)
     np.clip(pictures, 0.0, 1.0, out=pictures)
     # Eight bits, as a camera gives them; so the last digit of a float never shows.
@@ -180,8 +182,13 @@ def _tones(n: int, random: np.random.RandomState, shift: float) -> tuple[Any, An
     skin = _SKIN[darker[:, 0]] * (1.0 - part) + _SKIN[darker[:, 0] + 1] * part
     skin = skin * np.exp(0.05 * random.normal(size=(n, 3)))
     sleeve = random.uniform(0.05, 0.95, size=(n, 3))
-    brightness = random.uniform(0.55 - 0.15 * shift, 0.95, size=(n, 1))
-    paper = brightness * np.exp(0.04 * random.normal(size=(n, 3)))
+    # Paper as bright as the hand would hide it from anybody: leave a gap on both sides of the skin.
+    hand = 0.85 * skin @ _LUMINANCE
+    below = np.maximum(hand - _CONTRAST - (_DARKEST - 0.15 * shift), 0.0)
+    above = np.maximum(_BRIGHTEST - hand - _CONTRAST, 0.0)
+    place = random.uniform(0.0, 1.0, size=n) * (below + above)
+    brightness = np.where(place < below, hand - _CONTRAST - place, hand + _CONTRAST + place - below)
+    paper = brightness[:, None] * np.exp(0.03 * random.normal(size=(n, 3)))
     return skin, sleeve, paper
 
 
