@@ -18,11 +18,10 @@ from autograder.checking.mistakes import Mistake, read_mistakes
 from autograder.checking.namespace import gradable_cells
 from autograder.course import Assignment, load_course
 from autograder.course.results import QuestionResult
-from autograder.grading.grader import Grader, Options, with_grader
+from autograder.grading.grader import AUDIT_SEED, Grader, Options, with_grader
 from autograder.notebook.cells import Cell
 from autograder.sandbox.verdicts import SandboxError
 
-AUDIT_SEED = 1
 _NOTHING = {
     "the bare stub": "",
     "a function that returns None": RETURNS_NOTHING,

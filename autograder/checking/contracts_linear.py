@@ -39,6 +39,21 @@ PENALISED = ((0.7, (6, 4, 3)), (1.0, (9, 2, 5)), (2.5, (3, 5, 10)))
 ABSENT = (((6, 3, 4), (3,)), ((5, 4, 3), (0,)), ((8, 2, 7), (1, 5, 6)))
 """((N, D, C), class numbers that no example has)."""
 
+OFFSETS = {
+    "+1000 on all scores": [1000.0] * 6,
+    "-1000 on all scores": [-1000.0] * 6,
+    "+1000 on all scores of some examples and -1000 on those of others": [
+        1000.0,
+        -1000.0,
+        1000.0,
+        0.0,
+        -1000.0,
+    ],
+}
+
+RTOL, ATOL = 1e-5, 1e-7
+"""Tight enough for a 1 % error in one element, wide enough for a logarithm of p + 1e-8."""
+
 PARTS = ("loss", "dW")
 NAMES = {"loss": "the loss", "dW": "dW"}
 
@@ -68,8 +83,8 @@ def draw_linear_problem(
     reg: float = 0.0,
     absent: Sequence[int] = (),
 ) -> LinearProblem:
-    """Draw a problem whose scores have a standard deviation of about 2, so that some margins are violated and
-    others are not.
+    """Draw a problem whose scores have a standard deviation of about 1: some margins are violated, others are
+    not, and no probability is so small that an epsilon inside a logarithm would matter.
 
     Args:
         rng: the test's generator.
@@ -88,7 +103,7 @@ def draw_linear_problem(
     y = rng.permutation(repeated).astype(np.int64)
     while True:
         X = rng.normal(size=(num_examples, num_features)) + 0.3
-        W = rng.normal(size=(num_features, num_classes)) * 2 / np.sqrt(num_features)
+        W = rng.normal(size=(num_features, num_classes)) / np.sqrt(num_features)
         scores = X @ W
         margins = scores - scores[np.arange(num_examples), y][:, np.newaxis] + 1
         if np.abs(margins).min() > KINK_DISTANCE:  # the margin of the right class is 1
@@ -157,22 +172,26 @@ class LinearLossContract:
     def check_offsets(
         self, student: Student, reference: Namespace | Student, rng: np.random.Generator
     ) -> None:
-        """An offset of 1000 or -1000 on all scores changes neither loss nor gradient.
+        """An offset of 1000 or -1000 on all scores of an example changes neither loss nor gradient, be it the
+        same for all examples or not.
 
-        The gaps between scores stay as they were: a softmax whose smallest probability underflows to 0, as it
-        does for gaps beyond 745, is not judged.
+        The gaps between the scores of an example stay as they were: a softmax whose smallest probability
+        underflows to 0, as it does for gaps beyond 745, is not judged.
         """
         hint = "exp(1000) overflows: subtract each example's largest score from its scores first."
-        for offset in (1000.0, -1000.0):
-            W, X, y, reg = draw_linear_problem(rng, 6, 4, 5)
-            X[:, 0] = 1.0  # a feature that is 1 everywhere: its row of W is added to all scores
+        for where, offsets in OFFSETS.items():
+            W, X, y, reg = draw_linear_problem(rng, len(offsets), 4, 5)
+            # The offset is a feature whose row of W is the same for all classes. Without it W is the same but
+            # for that row, and so are the scores but for the offset.
+            X[:, 0] = offsets
+            W[0] = 0.0
             raised = W.copy()
-            raised[0] += offset
+            raised[0] = 1.0
             expected = self._expected(reference, LinearProblem(W, X, y, reg))
             got = self._unpack(getattr(student, self.function)(raised, X, y, reg))
             for name in PARTS:
-                what = f"{NAMES[name]} with {offset:+g} on all scores"
-                assert_stable(got[name], expected[name], what=what, hint=hint)
+                what = f"{NAMES[name]} with {where}"
+                assert_stable(got[name], expected[name], what=what, hint=hint, rtol=RTOL, atol=ATOL)
 
     def check_float32(
         self, student: Student, reference: Namespace | Student, rng: np.random.Generator
@@ -206,10 +225,11 @@ class LinearLossContract:
         problem: LinearProblem,
         parts: Sequence[str],
         hint: str = "",
-        **tolerance: float,
+        rtol: float = RTOL,
+        atol: float = ATOL,
     ) -> None:
         got = self._unpack(getattr(student, self.function)(*problem))
-        self._compare(got, self._expected(reference, problem), parts, hint, **tolerance)
+        self._compare(got, self._expected(reference, problem), parts, hint, rtol, atol)
 
     def _expected(self, reference: Namespace | Student, problem: LinearProblem) -> dict[str, Any]:
         return self._unpack(getattr(reference, self.reference or self.function)(*problem))
@@ -220,11 +240,12 @@ class LinearLossContract:
         expected: dict[str, Any],
         parts: Sequence[str],
         hint: str = "",
-        **tolerance: float,
+        rtol: float = RTOL,
+        atol: float = ATOL,
     ) -> None:
         for name in parts:
             where = hint or self.hints.get(name, "")
-            assert_close(got[name], expected[name], what=NAMES[name], hint=where, **tolerance)
+            assert_close(got[name], expected[name], what=NAMES[name], hint=where, rtol=rtol, atol=atol)
 
     def _unpack(self, result: Any) -> dict[str, Any]:
         return dict(zip(PARTS, unpack(result, self.function, PARTS), strict=True))

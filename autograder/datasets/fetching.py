@@ -44,6 +44,8 @@ def fetch(name: str, *, root: Path | None = None, progress: bool = True) -> Path
     if found.embedded:
         return None
     root = data_root() if root is None else root
+    if not found.archives and missing_files(found, root):
+        raise FetchError(f"{found.title} cannot be fetched. {found.by_hand} {root / found.folder}.")
     with _plain_errors(found, root):
         if missing_files(found, root):
             downloads = root / _DOWNLOADS

@@ -9,8 +9,8 @@ uses nothing but sums, products, quotients and square roots, whose rounding is t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,7 @@ _THUMB_RADII = (0.175, 0.135, 0.115, 0.095)
 _STRAIGHT = np.array([4.0, 9.0, 13.0])
 _FOLDED = np.array([72.0, 166.0, 222.0])
 _TOUCHING = np.array([52.0, 122.0, 158.0])
-_ROUND = np.array([38.0, 86.0, 124.0])
+_ROUND = np.array([30.0, 80.0, 124.0])
 _THUMB_OUT, _THUMB_ACROSS, _THUMB_OVER, _THUMB_MEETS = range(4)
 
 
@@ -40,7 +40,7 @@ _THUMB_OUT, _THUMB_ACROSS, _THUMB_OVER, _THUMB_MEETS = range(4)
 class _Sign:
     """What each finger does, and what the thumb does (`finger`: the one that it meets or lies over)."""
 
-    bends: tuple[npt.NDArray[Any], ...]
+    bends: tuple[Float64, Float64, Float64, Float64]
     thumb: int
     finger: int = 1
     turn: float = 0.0
@@ -50,7 +50,7 @@ class _Sign:
 
 _S, _F, _T, _R = _STRAIGHT, _FOLDED, _TOUCHING, _ROUND
 _SIGNS = (
-    _Sign((_R, _R, _R, _R), _THUMB_MEETS, 0, turn=58.0, spread=0.2),
+    _Sign((_R, _R, _R, _R), _THUMB_MEETS, 0, turn=66.0, spread=0.2),
     _Sign((_S, _F, _F, _F), _THUMB_OVER, 1),
     _Sign((_S, _S, _F, _F), _THUMB_OVER, 2, spread=1.5),
     _Sign((_S, _S, _F, _F), _THUMB_OUT, spread=1.5),
@@ -62,13 +62,11 @@ _SIGNS = (
     _Sign((_T, _S, _S, _S), _THUMB_MEETS, 0),
 )
 _BENDS = np.array([sign.bends for sign in _SIGNS])  # (10, 4, 3)
-_SKIN = np.array([[0.93, 0.78, 0.68], [0.83, 0.62, 0.48], [0.60, 0.41, 0.30], [0.34, 0.22, 0.17]])
-_LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
 @dataclass
 class Capsules:
-    """Rounded, tapering sticks: each from `start` to `end`, (n, K, 3), with a radius at either end, (n, K)."""
+    """K rounded, tapering sticks for each picture: their ends, (n, K, 3), and the radii there, (n, K)."""
 
     start: Float64
     end: Float64
@@ -126,7 +124,7 @@ def pose(digits: npt.NDArray[np.int64], random: np.random.RandomState, variety: 
     )
 
 
-def _thumb(digits: npt.NDArray[np.int64], joints: Float64, jitter: Any) -> Float64:
+def _thumb(digits: npt.NDArray[np.int64], joints: Float64, jitter: Callable[..., Float64]) -> Float64:
     """The thumb's base, two joints and tip, (n, 4, 3)."""
     n = len(digits)
     kind = np.array([sign.thumb for sign in _SIGNS])[digits]
@@ -154,7 +152,7 @@ def _thumb(digits: npt.NDArray[np.int64], joints: Float64, jitter: Any) -> Float
     outward /= np.sqrt((outward**2).sum(axis=1, keepdims=True))
     outward *= np.sign(outward[:, :1])  # towards the thumb's side of the hand
     bent = knuckle + 0.52 * span + slack * outward
-    return np.stack([base, knuckle, bent, goal], axis=1)
+    return np.asarray(np.stack([base, knuckle, bent, goal], axis=1))
 
 
 def place(
@@ -174,7 +172,7 @@ def place(
         moved = np.einsum("nij,nkj->nki", rotation, points - centre) * scale[:, None, None]
         moved[:, :, 1] *= -1.0  # rows are counted from above
         moved[:, :, :2] += shift[:, None]
-        return moved
+        return np.asarray(moved)
 
     factor = scale[:, None]
     return Capsules(
@@ -191,7 +189,12 @@ def _rotation(angle: Float64, first: int, second: int) -> Float64:
     matrix = np.tile(np.eye(3), (len(angle), 1, 1))
     matrix[:, first, first] = matrix[:, second, second] = np.cos(angle)
     matrix[:, first, second], matrix[:, second, first] = -np.sin(angle), np.sin(angle)
-    return matrix
+    return np.asarray(matrix)
+
+
+def pixel_centres(size: int) -> Float64:
+    """Return the coordinates of the middles of `size` pixels between -1 and 1."""
+    return np.asarray((np.arange(size) + 0.5) * (2.0 / size) - 1.0)
 
 
 def height_field(hands: Capsules, size: int) -> tuple[Float32, Float32]:
@@ -201,7 +204,7 @@ def height_field(hands: Capsules, size: int) -> tuple[Float32, Float32]:
     """
     n, count = hands.start_radius.shape
     pixel = np.float32(2.0 / size)
-    middle = ((np.arange(size) + 0.5) * (2.0 / size) - 1.0).astype(np.float32)
+    middle = pixel_centres(size).astype(np.float32)
     floor = np.float32(-0.6)
     height = np.full((n, size, size), floor, dtype=np.float32)
     cover = np.zeros((n, size, size), dtype=np.float32)

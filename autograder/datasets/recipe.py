@@ -32,7 +32,7 @@ class Archive(_Strict):
 
 
 class Recipe(_Strict):
-    """One `recipes/NAME.yml`. A recipe without archives describes a data set that the kit carries itself."""
+    """One `recipes/NAME.yml`. A recipe without files describes a data set that the kit carries itself."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     title: str
@@ -40,13 +40,15 @@ class Recipe(_Strict):
     folder: str = ""
     """The folder below the data root that holds the files, named as the distributor names it."""
     files: tuple[str, ...] = ()
-    """Paths below the data root. The data set is complete when all of them are there."""
+    """Files or folders below the data root. The data set is complete when all of them are there."""
     archives: tuple[Archive, ...] = ()
+    by_hand: str = ""
+    """Where nothing can be fetched: how to get the files, a sentence that ends before the folder's path."""
 
     @property
     def embedded(self) -> bool:
         """Whether the data set needs no download."""
-        return not self.archives
+        return not self.files
 
     @field_validator("folder", "files")
     @classmethod

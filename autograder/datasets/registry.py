@@ -52,8 +52,8 @@ def dataset_path(name: str) -> Path:
 
 
 def missing_files(found: Recipe, root: Path) -> list[str]:
-    """Return those paths of the recipe that are not files below `root`."""
-    return [path for path in found.files if not (root / path).is_file()]
+    """Return those paths of the recipe that do not exist below `root`."""
+    return [path for path in found.files if not (root / path).exists()]
 
 
 def list_datasets() -> list[DatasetInfo]:
@@ -87,9 +87,8 @@ def load_dataset(name: str, **options: Any) -> Dataset:
     if lacking := missing_files(found, root):
         where = root / found.folder
         state = "is not on this machine" if len(lacking) == len(found.files) else f"lacks {lacking[0]}"
-        raise DatasetMissing(
-            f"{found.title} {state} (looked in {where}). To get it: autograder data fetch {name}"
-        )
+        remedy = f"To get it: autograder data fetch {name}" if found.archives else f"{found.by_hand} {where}."
+        raise DatasetMissing(f"{found.title} {state} (looked in {where}). {remedy}")
     load = importlib.import_module(f"autograder.datasets.readers.{found.name}").load
     known = list(inspect.signature(load).parameters)[1:]
     if unknown := [option for option in options if option not in known]:

@@ -29,6 +29,7 @@ from autograder.sandbox.verdicts import SandboxError
 
 T = TypeVar("T")
 
+AUDIT_SEED = 1
 UNSAFE = "none (--unsafe-no-sandbox)"
 
 
@@ -109,6 +110,18 @@ class Grader:
         with LoadedSubmission(self._zygote, cells, self.assignment.limits) as submission:
             context = SandboxContext(submission, self._reference, self.assignment.limits, seed)
             return self.suite.run(context, before_each=clock), submission.notes
+
+    def first_failure(self, cells: Sequence[Cell], question: str) -> str | None:
+        """The outcome of the first test of `question` that fails on `cells`, or None where all pass."""
+        self._revive()
+        tests = [test for test in self.suite.tests if test.question == question]
+        with LoadedSubmission(self._zygote, cells, self.assignment.limits) as submission:
+            context = SandboxContext(submission, self._reference, self.assignment.limits, AUDIT_SEED)
+            for test in tests:
+                outcome = self.suite.run(context, [test])[0].result.outcome
+                if outcome != "passed":
+                    return outcome
+        return None
 
     def _clock(self, start: float) -> Callable[[SuiteTest], str | None]:
         seconds = self.assignment.limits.submission_seconds

@@ -58,8 +58,8 @@ def grade_submissions(
     """Grade everything in `collected`.
 
     Finished submissions are journalled at once and recorded in batches; on an interruption (KeyboardInterrupt
-    passes through) the journal stays, and `resume` takes from it whatever has not changed. It also stays where
-    `deliver`, which is called with the finished report, raises: a full disk costs no second grading.
+    passes through) the journal stays, and `resume` takes from it whatever has not changed. It also stays
+    where `deliver`, which is called with the finished report, raises: a full disk costs no second grading.
 
     Raises whatever `with_grader` raises, the recorder's own error, and that of `deliver`.
     """

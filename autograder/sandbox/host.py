@@ -125,11 +125,11 @@ class Zygote:
             "writable": str(self._boxes) if self._boxes is not None else "",
         }
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-        ours.send(json.dumps(config).encode())
         ours.settimeout(START_SECONDS)
         try:
+            ours.send(json.dumps(config).encode())
             answer = json.loads(ours.recv(1 << 16) or b"{}")
-        except (TimeoutError, ValueError):
+        except (OSError, ValueError):  # no answer in time, or it has ended already
             answer = {}
         ours.settimeout(HELLO_SECONDS)
         if not answer.get("ready"):

@@ -79,7 +79,9 @@ def _expand(path: str, hidden: list[str], readable: list[str], listable: list[st
     listable.append(path)
     try:
         with os.scandir(path) as entries:
-            children = sorted(entry.path for entry in entries)
+            # A rule follows a link to its target: `lib64 -> lib` would open again what is hidden in lib. The
+            # target itself is granted where it stands.
+            children = sorted(entry.path for entry in entries if not entry.is_symlink())
     except OSError:
         return
     for child in children:

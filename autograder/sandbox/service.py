@@ -93,7 +93,8 @@ class Service:
             if self._is_student_file(filename):
                 source = linecache.getline(filename, number).strip()
                 where.append([filename[:200], number, source[:200]])
-        type_name = _readable(lambda: type(error).__name__, 100)
+        memory = isinstance(error, MemoryError)  # NumPy raises a private subclass
+        type_name = "MemoryError" if memory else _readable(lambda: type(error).__name__, 100)
         return {"kind": kind, "type": type_name, "text": text, "where": where[-4:]}
 
     def restore(self) -> None:

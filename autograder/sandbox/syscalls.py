@@ -63,7 +63,8 @@ _CLONE, _CLONE3 = (56, 220), (435, 435)
 _SIGNALS = {"kill": (62, 129), "tgkill": (234, 131), "tkill": (200, 130),
             "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240)}  # fmt: skip
 _PRCTL, _IOCTL, _SECCOMP, _PRLIMIT = (157, 167), (16, 29), (317, 277), (302, 261)
-_PRCTL_REFUSED = (1, 4, 0x59616D61, 35)  # PDEATHSIG, DUMPABLE, PTRACER, PR_SET_MM
+_PDEATHSIG, _SIGKILL = 1, 9
+_PRCTL_REFUSED = (4, 0x59616D61, 35)  # DUMPABLE, PTRACER, PR_SET_MM
 _NEW_NAMESPACES = 0x7E020000
 _CLONE_THREAD = 0x10000
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
@@ -116,7 +117,9 @@ def program(*, allow_fork: bool, own_pid: int | None) -> list[Instruction]:
     if not allow_fork:
         clone += [(_JUMP_SET, 1, 0, _CLONE_THREAD), _refuse(errno.EPERM)]
     filter_ += _when(_CLONE[column], [*clone, allow])
-    prctl = [_argument(0)]
+    # To die with the parent may be asked for, as each test's process does, but not be revoked.
+    mortal = [_argument(1), (_JUMP_EQUAL, 1, 0, _SIGKILL), _refuse(errno.EPERM), allow]
+    prctl = [_argument(0), *_when(_PDEATHSIG, mortal)]
     for option in _PRCTL_REFUSED:
         prctl += [(_JUMP_EQUAL, 0, 1, option), _refuse(errno.EPERM)]
     filter_ += _when(_PRCTL[column], [*prctl, allow])

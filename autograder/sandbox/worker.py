@@ -12,13 +12,15 @@ import importlib.abc
 import linecache
 import os
 import random
+import shutil
 import socket
 import sys
+import tempfile
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from autograder.sandbox import syscalls
+from autograder.sandbox import kernel, syscalls
 from autograder.sandbox.service import Service
 from autograder.sandbox.wire import Channel, Decoder, Encoder, Handle, PeerClosed, WireError
 
@@ -78,23 +80,31 @@ def _stand_in() -> types.ModuleType:
     return module
 
 
+class _Refusing:
+    """Stands in for a module or function that is not allowed: whatever is done with it raises."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        raise RuntimeError(f"{self._name} may not be used in this assignment")
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        return self()
+
+
 def _forbid(names: Sequence[str]) -> None:
+    if names:
+        sys.meta_path.insert(0, _Forbidden(names))  # first: a look at numpy.fft would import it again
     for loaded in list(sys.modules):
         if any(loaded == name or loaded.startswith(name + ".") for name in names):
             del sys.modules[loaded]
     for name in names:
         package, _, attribute = name.rpartition(".")
-        if package in sys.modules and hasattr(sys.modules[package], attribute):
-            setattr(sys.modules[package], attribute, _refusing(name))
-    if names:
-        sys.meta_path.insert(0, _Forbidden(names))
-
-
-def _refusing(name: str) -> Callable[..., Any]:
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise RuntimeError(f"{name} may not be used in this assignment")
-
-    return refuse
+        if package in sys.modules:
+            setattr(sys.modules[package], attribute, _Refusing(name))
 
 
 class Submission:
@@ -162,6 +172,7 @@ def serve_submission(
                 _, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
                 tests += 1
                 _ended()  # one that nobody waits for counts against the limit on processes
+                shutil.rmtree(f"{box}/test-{tests - 1}", ignore_errors=True)  # no test sees another's files
                 try:
                     child = os.fork()
                 except OSError as error:
@@ -199,9 +210,11 @@ def _ended() -> list[list[int]]:
 
 
 def _serve_test(submission: Submission, sock: socket.socket, seed: int, folder: str) -> None:
+    kernel.die_with_parent()  # of which a fork inherits nothing
     try:
         os.mkdir(folder)  # noqa: PTH102
         os.chdir(folder)
+        os.environ["TMPDIR"], tempfile.tempdir = folder, None
     except OSError:
         pass  # a full or vanished box is the submission's own doing; it can still compute
     random.seed(seed)

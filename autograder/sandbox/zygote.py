@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from typing import Any
 
 from autograder.sandbox import kernel, syscalls
@@ -178,6 +179,7 @@ def _lock_down(
         HOME=box, TMPDIR=box, PATH="/usr/bin:/bin", LANG="C.UTF-8", MPLBACKEND="Agg", OMP_NUM_THREADS="1"
     )
     root = os.getuid() == 0
+    tempfile.tempdir = None  # found out before the box was there
     user = FIRST_WORKER_UID + os.getpid() % 65536 if root and config["own_user"] else None
     if config["namespaces"]:
         kernel.unshare(kernel.NEWPID | kernel.NEWNS)

@@ -206,8 +206,8 @@ def train(x, y, learning_rate, epochs):
     Returns:
         w: weights, shape (D,), from a start at zero.
         b: bias, a number, from a start at zero.
-        losses: a list of `epochs` numbers; losses[e] is the loss just before step e, so losses[0] is that
-            of zeros.
+        losses: a list of `epochs` numbers: losses[e] is the loss just before step e, so that losses[0] is
+            the loss of the start.
     """
     ### BEGIN SOLUTION
     w, b, losses = np.zeros(x.shape[1]), 0.0, []
@@ -302,8 +302,8 @@ def standardize(x_train, x_test):
         x_test: features, shape (M, D).
 
     Returns:
-        x_train_std: shape (N, D), each column with mean 0 and standard deviation 1 (0 everywhere if it was
-            constant).
+        x_train_std: shape (N, D), each column with mean 0 and standard deviation 1 (a constant column
+            becomes 0).
         x_test_std: shape (M, D), transformed with the training part's numbers.
         mean: shape (D,).
         std: shape (D,), divided by N (not N - 1), with 1 in place of 0 for a constant feature.
@@ -330,8 +330,7 @@ check("standardize")
 
 # %% question="to_original_units"
 def to_original_units(w, b, mean, std):
-    """Turn the parameters of a model on standardised features into those of the same model on the original
-    ones.
+    """Turn the parameters of a model on standardised features into those for the original features.
 
     Args:
         w: weights on the standardised features, shape (D,).
@@ -387,7 +386,7 @@ plt.show()
 # %% [markdown]
 # And this is why it worked. Both pictures show the loss over the plane of models and the path of the
 # descent from its start at zero. On raw readings it jumps to and fro across a narrow valley (mind the
-# scales: drawn with equal ones, the left valley would be twenty times narrower) and creeps along its floor.
+# scales: drawn with equal ones, the left valley would be ten times narrower) and creeps along its floor.
 # On standardised readings the bowl is round, and the steepest way down leads to the middle.
 
 # %% tags=["show"]

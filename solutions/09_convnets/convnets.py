@@ -1521,10 +1521,12 @@ for (i, j), count in np.ndenumerate(errors):
 ax.set_xticks(range(K), class_names, rotation=90 if len(class_names[0]) > 1 else 0)
 ax.set_yticks(range(K), class_names)
 ax.set(xlabel="prediction", ylabel="true class", title=f"{errors.sum()} errors in {len(y_test)} test images")
+arrow = " → " if len(class_names[0]) == 1 else "\n→ "
 for ax, i in zip(right.subplots(2, 5).flat, hardest, strict=True):
     ax.imshow(as_picture(X_test[i]), cmap="gray")
     colour = "black" if predictions[i] == y_test[i] else "tab:red"
-    ax.set_title(f"{class_names[y_test[i]]} → {class_names[predictions[i]]}", fontsize=10, color=colour)
+    title = f"{class_names[y_test[i]]}{arrow}{class_names[predictions[i]]}"
+    ax.set_title(title, fontsize=10, color=colour)
     ax.set_xticks([])
     ax.set_yticks([])
 plt.show()

@@ -6,6 +6,7 @@ import pytest
 from autograder.checking import assert_close, assert_unchanged
 
 DISTANCES = ["compute_distances_two_loops", "compute_distances_one_loop", "compute_distances_no_loops"]
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}  # float32 is accurate enough for finding neighbours
 HINT = "Element (i, j) is the sum over all pixels of (x_train[i] - x_test[j]) ** 2, without a root."
 
 
@@ -26,7 +27,7 @@ def check_values(student, rng, name, num_train, num_test, shape):
     """One call, against the definition."""
     x_train, x_test = rng.normal(size=(num_train, *shape)), rng.normal(size=(num_test, *shape)) + 0.5
     distances = getattr(student, name)(x_train, x_test)
-    assert_close(distances, squared_distances(x_train, x_test), what="the distances", hint=HINT)
+    assert_close(distances, squared_distances(x_train, x_test), what="the distances", hint=HINT, **CLOSE)
 
 
 @each_version(weight=2)
@@ -52,8 +53,7 @@ def test_whole_numbers(student, rng, name):
         x_test = rng.integers(0, 256, size=(5, 3, 4)).astype(dtype)
         distances = getattr(student, name)(x_train, x_test)
         expected = squared_distances(x_train, x_test)
-        # float32 is accurate enough
-        assert_close(distances, expected, rtol=1e-4, atol=1e-5, what="the distances", hint=hint)
+        assert_close(distances, expected, what="the distances", hint=hint, **CLOSE)
 
 
 @each_version()
@@ -63,7 +63,7 @@ def test_float32(student, rng, name):
     x_test = rng.uniform(size=(3, 4, 4)).astype(np.float32)
     distances = getattr(student, name)(x_train, x_test)
     expected = squared_distances(x_train, x_test)
-    assert_close(distances, expected, rtol=1e-4, atol=1e-5, what="the distances", hint=HINT)
+    assert_close(distances, expected, what="the distances", hint=HINT, **CLOSE)
 
 
 @each_version()
@@ -71,7 +71,7 @@ def test_distance_to_itself(student, rng, name):
     """An image has distance 0 to itself (up to rounding), and the distances are symmetric."""
     x = rng.uniform(1.0, 2.0, size=(6, 10))
     distances = getattr(student, name)(x, x)
-    assert_close(distances, squared_distances(x, x), rtol=1e-6, atol=1e-8, what="the distances", hint=HINT)
+    assert_close(distances, squared_distances(x, x), what="the distances", hint=HINT, **CLOSE)
 
 
 @each_version()
@@ -80,7 +80,7 @@ def test_inputs_stay_as_they_are(student, rng, name):
     x_train, x_test = rng.normal(size=(4, 2, 3)), rng.normal(size=(3, 2, 3))
     for _ in range(2):
         distances = assert_unchanged(getattr(student, name), x_train, x_test)
-        assert_close(distances, squared_distances(x_train, x_test), what="the distances", hint=HINT)
+        assert_close(distances, squared_distances(x_train, x_test), what="the distances", hint=HINT, **CLOSE)
 
 
 @pytest.mark.question("compute_distances_one_loop")
@@ -89,7 +89,7 @@ def test_one_loop_is_faster_than_two(student, reference, rng, budget):
     # The solution is about 40 times as fast as its two loops here; the transfer of the arrays counts, too.
     x_train, x_test = rng.normal(size=(150, 40)), rng.normal(size=(60, 40))
     distances = student.compute_distances_one_loop(x_train, x_test)
-    assert_close(distances, squared_distances(x_train, x_test), what="the distances", hint=HINT)
+    assert_close(distances, squared_distances(x_train, x_test), what="the distances", hint=HINT, **CLOSE)
     hint = "Compare one image with all others in a single NumPy expression."
     budget.assert_faster(
         lambda: student.compute_distances_one_loop(x_train, x_test),
@@ -107,7 +107,7 @@ def test_no_loops_is_much_faster_than_two(student, reference, rng, budget):
     # and two loops hidden in a comprehension or in np.vectorize at most twice.
     x_train, x_test = rng.normal(size=(150, 40)), rng.normal(size=(60, 40))
     distances = student.compute_distances_no_loops(x_train, x_test)
-    assert_close(distances, squared_distances(x_train, x_test), what="the distances", hint=HINT)
+    assert_close(distances, squared_distances(x_train, x_test), what="the distances", hint=HINT, **CLOSE)
     hint = "Multiply the square out: two vectors of sums of squares, and one matrix product."
     budget.assert_faster(
         lambda: student.compute_distances_no_loops(x_train, x_test),

@@ -23,7 +23,7 @@ from autograder.checking.proxy import local_student
 Loss = Callable[..., Any]
 
 CHECKS = [name.removeprefix("check_") for name in vars(LinearLossContract) if name.startswith("check_")]
-SEEDS = range(3)
+SEEDS = range(2)
 
 
 # --- right implementations
@@ -70,10 +70,19 @@ def softmax_log_sum(W: Any, X: Any, y: Any, reg: float) -> Any:
     return loss, np.einsum("nd,nc->dc", X, np.exp(log_p) - one_hot) / len(y) + reg * W * 2
 
 
+def softmax_epsilon(W: Any, X: Any, y: Any, reg: float) -> Any:
+    """An epsilon inside the logarithm is common, and harmless."""
+    exp = np.exp(X @ W - np.max(X @ W, axis=1, keepdims=True))
+    p = exp / exp.sum(axis=1, keepdims=True)
+    loss = -np.log(p[np.arange(len(y)), y] + 1e-8).mean() + reg * (W**2).sum()
+    return loss, X.T @ (p - np.eye(W.shape[1])[y]) / len(y) + 2 * reg * W
+
+
 RIGHT = {
     "svm, loops": (svm_loops, svm_at_once),
     "svm, at once": (svm_at_once, svm_loops),
     "softmax, log p": (softmax_at_once, softmax_log_sum),
+    "softmax, log(p + epsilon)": (softmax_epsilon, softmax_log_sum),
     "softmax, log sum": (softmax_log_sum, softmax_at_once),
 }
 
@@ -161,6 +170,16 @@ def overflowing(W: Any, X: Any, y: Any, reg: float) -> Any:
         return loss, X.T @ (p - np.eye(W.shape[1])[y]) / len(y) + 2 * reg * W
 
 
+def largest_of_the_batch(W: Any, X: Any, y: Any, reg: float) -> Any:
+    """Subtracts the largest score of the whole batch."""
+    scores = X @ W
+    with np.errstate(all="ignore"):
+        exp = np.exp(scores - scores.max())
+        p = exp / exp.sum(axis=1, keepdims=True)
+        loss = -np.log(p[np.arange(len(y)), y]).mean() + penalty(W, reg)
+    return loss, X.T @ (p - np.eye(W.shape[1])[y]) / len(y) + 2 * reg * W
+
+
 def centring_in_place(W: Any, X: Any, y: Any, reg: float) -> Any:
     result = softmax_at_once(W, X, y, reg)
     X -= X.mean(axis=0)
@@ -220,6 +239,7 @@ WRONG = {
     "ten classes hard-coded": (ten_classes, GRADIENT | BOTH | {"batch_of_one"}),
     "as many classes as the batch has": (classes_of_the_batch, None),
     "no maximum subtracted": (overflowing, {"offsets"}),
+    "the maximum of the whole batch subtracted": (largest_of_the_batch, {"offsets"}),
     "X centred in place": (centring_in_place, {"inputs_unchanged"}),
     "no float32": (double_only, {"float32"}),
     "divided by N - 1": (more_than_one, LOSS | GRADIENT | BOTH),
@@ -262,7 +282,7 @@ def test_a_failure_says_what_is_wrong() -> None:
     finding = caught.value.finding
     assert "dW" in finding.headline and "(4, 3)" in finding.headline and "(3, 4)" in finding.headline
     assert finding.hint == "Rows are features."
-    assert finding.call.startswith("loss(W=float64 array (4, 3), X=float64 array (6, 4)")
+    assert "float64 array (4, 3)" in finding.call and "float64 array (6, 4)" in finding.call
     with pytest.raises(CheckFailure) as caught:
         check("offsets", overflowing, softmax_log_sum, 0)
     assert "with +1000 on all scores" in caught.value.finding.headline

@@ -20,8 +20,8 @@ def compute_distances_one_loop(x_train, x_test):
 
 
 def compute_distances_no_loops(x_train, x_test):
-    a = np.reshape(x_train, (len(x_train), -1)) * 1.0
-    b = np.reshape(x_test, (len(x_test), -1)) * 1.0
+    a = np.reshape(x_train, (len(x_train), -1)).astype(np.float32)
+    b = np.reshape(x_test, (len(x_test), -1)).astype(np.float32)
     dists = -2 * np.dot(a, b.T)
     dists += np.sum(np.square(a), axis=1, keepdims=True)
     dists += np.sum(np.square(b), axis=1).reshape(1, -1)
