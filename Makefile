@@ -48,7 +48,7 @@ notebooks: $(INSTALLED) ## Releases up to date; solution notebooks execute and g
 	  slug=$$(basename $$folder); work=$$(mktemp -d); \
 	  cp $$folder*.ipynb tests/$$slug/test_public.py $$work/ && \
 	  AUTOGRADER_DATA=$$work/none NBGRADER_EXECUTION=nbval $(BIN)/python -m pytest -q --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
-	    --nbval-cell-timeout 120 -p no:cacheprovider --rootdir $$work $$work || exit 1; \
+	    --nbval-cell-timeout 120 -p no:cacheprovider --rootdir $$work $$work/*.ipynb || exit 1; \
 	  rm -rf $$work; \
 	done
 

@@ -40,16 +40,11 @@ ABSENT = (((6, 3, 4), (3,)), ((5, 4, 3), (0,)), ((8, 2, 7), (1, 5, 6)))
 """((N, D, C), class numbers that no example has)."""
 
 OFFSETS = {
-    "+1000 on all scores": [1000.0] * 6,
-    "-1000 on all scores": [-1000.0] * 6,
-    "+1000 on all scores of some examples and -1000 on those of others": [
-        1000.0,
-        -1000.0,
-        1000.0,
-        0.0,
-        -1000.0,
-    ],
+    "+1000 on all scores": (1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
+    "-1000 on all scores": (-1.0, -1.0, -1.0, -1.0, -1.0, -1.0),
+    "+1000 on the scores of some examples and -1000 on those of others": (1.0, -1.0, 1.0, 0.0, -1.0),
 }
+"""In thousands, one for each example."""
 
 RTOL, ATOL = 1e-5, 1e-7
 """Tight enough for a 1 % error in one element, wide enough for a logarithm of p + 1e-8."""
@@ -181,12 +176,10 @@ class LinearLossContract:
         hint = "exp(1000) overflows: subtract each example's largest score from its scores first."
         for where, offsets in OFFSETS.items():
             W, X, y, reg = draw_linear_problem(rng, len(offsets), 4, 5)
-            # The offset is a feature whose row of W is the same for all classes. Without it W is the same but
-            # for that row, and so are the scores but for the offset.
-            X[:, 0] = offsets
-            W[0] = 0.0
+            # The row of W that belongs to the first feature is the same for all classes: an offset.
+            X[:, 0], W[0] = offsets, 0.0
             raised = W.copy()
-            raised[0] = 1.0
+            raised[0] = 1000.0
             expected = self._expected(reference, LinearProblem(W, X, y, reg))
             got = self._unpack(getattr(student, self.function)(raised, X, y, reg))
             for name in PARTS:

@@ -108,5 +108,5 @@ def same_value(a: Any, b: Any) -> bool:
             return bool(np.array_equal(x, y))
         half = 1e-4 if np.dtype(np.float32) in (x.dtype, y.dtype) else 1e-7
         scale = float(np.abs(y[np.isfinite(y)]).max(initial=0.0)) if y.size else 0.0
-        return bool(np.allclose(x, y, rtol=half, atol=half * scale * 1e-2, equal_nan=True))
+        return bool(np.allclose(x, y, rtol=half, atol=max(half * scale * 1e-2, 1e-12), equal_nan=True))
     return type(a) is type(b) and bool(a == b)

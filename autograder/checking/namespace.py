@@ -72,9 +72,23 @@ def parameter_names(namespace: dict[str, Any]) -> Callable[[str], list[str] | No
 
 
 def upcall_to(namespace: dict[str, Any]) -> Callable[[str, tuple[Any, ...], dict[str, Any]], Any]:
-    """Serves functions of `namespace` with copied arguments and results."""
+    """Serves functions of `namespace` with copied arguments and results; see `call_served`."""
 
     def call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return copy.deepcopy(namespace[name](*copy.deepcopy(args), **copy.deepcopy(kwargs)))
+        args, kwargs = copy.deepcopy((args, kwargs))
+        return copy.deepcopy(call_served(namespace[name], args, kwargs))
 
     return call
+
+
+def call_served(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, dict[int | str, dict[Any, Any]]]:
+    """(result, dictionaries): the arguments that are dictionaries, by position or name, after the call.
+
+    A function may keep state in one, as batch normalisation keeps its running averages in bn_param. It was
+    called with a copy; the caller's own dictionary is to follow.
+    """
+    result = function(*args, **kwargs)
+    passed: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+    return result, {key: value for key, value in passed if type(value) is dict}

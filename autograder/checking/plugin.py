@@ -75,6 +75,8 @@ class SolutionContext:
 
 CONTEXT = pytest.StashKey[Context]()
 EVENTS = pytest.StashKey[Student]()
+SERVE = pytest.StashKey[bool]()
+"""Whether the functions that a test is `given` are served from the reference."""
 _SOLUTIONS = pytest.StashKey[dict[Path, SolutionContext]]()
 
 
@@ -119,7 +121,7 @@ def student(request: pytest.FixtureRequest) -> Iterator[Student]:
     """The student's functions, in a state that no other test has touched."""
     context = _context(request)
     mark = request.node.get_closest_marker("question")
-    given = mark.kwargs.get("given", ()) if mark else ()
+    given = mark.kwargs.get("given", ()) if mark and request.config.stash.get(SERVE, False) else ()
     with context.student(
         derived_seed(context.seed, "student " + stable_name(request.node)), given
     ) as student:

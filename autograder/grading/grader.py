@@ -113,7 +113,6 @@ class Grader:
 
     def first_failure(self, cells: Sequence[Cell], question: str) -> str | None:
         """The outcome of the first test of `question` that fails on `cells`, or None where all pass."""
-        self._revive()
         tests = [test for test in self.suite.tests if test.question == question]
         with LoadedSubmission(self._zygote, cells, self.assignment.limits) as submission:
             context = SandboxContext(submission, self._reference, self.assignment.limits, AUDIT_SEED)

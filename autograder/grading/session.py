@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from autograder.checking.namespace import Namespace, parameter_names
+from autograder.checking.namespace import Namespace, call_served, parameter_names
 from autograder.checking.proxy import Student
 from autograder.course import Limits
 from autograder.notebook.cells import Cell
@@ -145,7 +145,7 @@ def served_upcall(reference: dict[str, Any], given: Sequence[str], limits: Limit
         if name not in allowed:
             raise PermissionError(f"{name} is not served in this test")
         with time_limit(limits.call_seconds), memory_limit(limits.memory_mb << 20):
-            return reference[name](*args, **kwargs)
+            return call_served(reference[name], args, kwargs)
 
     return call
 

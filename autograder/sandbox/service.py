@@ -20,7 +20,8 @@ MAX_TEXT = 2000
 _MISSING = object()
 
 Upcall = Callable[[str, tuple[Any, ...], dict[str, Any]], Any]
-"""Calls a function of the grader by name: (name, args, kwargs) -> value."""
+"""Calls a function of the grader by name: (name, args, kwargs) -> (value, dictionaries); the latter are
+the arguments that are dictionaries as they are after the call, by position or name."""
 
 
 class NotThere(Exception):
@@ -170,7 +171,12 @@ class Service:
         self._replaced.setdefault(name, self.namespace.get(name, _MISSING))
 
         def given(*args: Any, **kwargs: Any) -> Any:
-            return upcall(name, args, kwargs)
+            result, dictionaries = upcall(name, args, kwargs)
+            for key, after in dictionaries.items():
+                mine = args[key] if isinstance(key, int) else kwargs[key]
+                mine.clear()
+                mine.update(after)
+            return result
 
         given.__name__ = given.__qualname__ = name
         self.namespace[name] = given

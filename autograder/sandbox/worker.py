@@ -42,7 +42,7 @@ class _Notebook:
 
     def run_cell_magic(self, name: str, line: str, cell: str) -> None:
         if name in _RUN_BODY:
-            self._run("\n" + cell)  # so that the lines are counted as the student sees them
+            self._run("\n" + cell)  # one empty line stands for the magic's own
 
     def system(self, *_: Any, **__: Any) -> None:
         """`!command`: nothing is run."""
@@ -145,7 +145,10 @@ class Submission:
             plain = TransformerManager().transform_cell(source)
             if plain.rstrip("\n") == source.rstrip("\n"):
                 raise
-            return compile(plain, self._label, "exec")
+            # IPython drops empty lines at the top; put back, so that lines are counted as the student sees
+            # them.
+            empty = len(source) - len(source.lstrip("\n"))
+            return compile("\n" * empty + plain, self._label, "exec")
 
 
 def serve_submission(

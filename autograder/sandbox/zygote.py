@@ -178,8 +178,8 @@ def _lock_down(
     os.environ.update(
         HOME=box, TMPDIR=box, PATH="/usr/bin:/bin", LANG="C.UTF-8", MPLBACKEND="Agg", OMP_NUM_THREADS="1"
     )
+    tempfile.tempdir = None  # found out before there was a box
     root = os.getuid() == 0
-    tempfile.tempdir = None  # found out before the box was there
     user = FIRST_WORKER_UID + os.getpid() % 65536 if root and config["own_user"] else None
     if config["namespaces"]:
         kernel.unshare(kernel.NEWPID | kernel.NEWNS)

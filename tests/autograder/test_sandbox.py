@@ -171,8 +171,9 @@ FREE = (
     *(f"read {name}" for name in SECRETS), "read /etc/passwd", "read its own environment in /proc",
     "read the grader's command line", "read the digits with their labels", "list /", "list /proc",
     "list the course", "open a TCP socket", "open a local socket", "open a pair of sockets",
-    "open a netlink socket", "fork", "spawn", "run a program", "signal the grader", "open a pidfd", "fork by clone", "allocate a file in memory",
-    "keep its user, formally", "outlive its parent", "link to a secret", "read through a symbolic link",
+    "open a netlink socket", "fork", "spawn", "run a program", "signal the grader", "open a pidfd",
+    "fork by clone", "allocate a file in memory", "keep its user, formally", "outlive its parent",
+    "link to a secret", "read through a symbolic link",
 )  # fmt: skip
 NUMBERS = {
     "x86_64": {"CLONE": 56, "PTRACE": 101, "PROCESS_VM_READV": 310, "SHMGET": 29, "BPF": 321},
@@ -357,7 +358,7 @@ ENDINGS = {
     "connection closed": ("os.closerange(3, 64)", "ended its process"),
     "junk on its connection": ("[os.write(n, b'x' * 64) for n in sockets()]", "cannot be read"),
     "a message without an end": (
-        "[os.write(n, b'AGK1' + b'\\0' * 3 + b'\\1') for n in sockets()]",
+        "[os.write(n, b'AGK1' + bytes(4)) for n in sockets()] and busy()",
         "did not return",
     ),
     "processor time": ("busy()", "more than 1 s of CPU time"),
