@@ -54,7 +54,7 @@ notebooks: $(INSTALLED) ## Releases up to date; solution notebooks execute and g
 
 audit: $(INSTALLED) ## Right answers earn everything, the stub nothing, each mistake loses its own question only
 	@echo "== audit"
-	@$(BIN)/autograder audit --seeds 3 --jobs 2
+	@$(BIN)/autograder audit --seeds 3 --jobs 2 --mutants
 
 build: $(INSTALLED) ## Sources to executed notebooks and releases
 	@$(BIN)/autograder build

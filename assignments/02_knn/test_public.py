@@ -193,5 +193,5 @@ def test_the_highest_mean_wins(student):
 @pytest.mark.question("best_k")
 def test_of_equals_the_smallest_k_wins(student):
     """Of several k with the same mean, the smallest is chosen, in whatever order they come."""
-    results = {9: [0.5, 1.0], 2: [0.75, 0.75], 4: [1.0, 0.5], 1: [0.25, 0.5]}
-    assert_close(student.best_k(results), 2, what="the chosen k", hint="9, 2 and 4 have the same mean.")
+    results = {4: [1.0, 0.5], 9: [0.5, 1.0], 2: [0.75, 0.75], 1: [0.25, 0.5]}
+    assert_close(student.best_k(results), 2, what="the chosen k", hint="4, 9 and 2 have the same mean.")

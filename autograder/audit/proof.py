@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from autograder.audit.garbage import EQUALS_EVERYTHING, RETURNS_NOTHING, garbage_cell
+from autograder.audit.survivors import EQUIVALENT, MutationReport, merged, run_mutants
 from autograder.checking.mistakes import Mistake, read_mistakes
 from autograder.checking.namespace import gradable_cells
 from autograder.course import Assignment, load_course
@@ -28,6 +29,9 @@ _NOTHING = {
     "an object equal to everything": EQUALS_EVERYTHING,
 }
 """What must earn nothing, by name: the code put in place of every answer."""
+
+
+_PLAIN = Options(diagnose=False)
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class AuditReport:
     seeds: int = 0
     variants: int = 0
     mistakes: list[MistakeAudit] = field(default_factory=list)
+    mutation: MutationReport | None = None
+    """What machine-made mutants showed, where they were asked for."""
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -76,6 +82,7 @@ def audit_assignment(
     *,
     seeds: int = 1,
     jobs: int = 1,
+    mutants: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> AuditReport:
     """Audit an assignment.
@@ -84,6 +91,7 @@ def audit_assignment(
         assignment: the assignment; its release must be built.
         seeds: how many seeds the solution and every variant are graded with.
         jobs: processes to use.
+        mutants: whether to run machine-made mutants of the solution, too.
         progress: called with (done, total).
 
     Raises what `with_grader` raises where suite, mistakes or sandbox cannot be used.
@@ -113,7 +121,33 @@ def audit_assignment(
         report.tests = max(report.tests, sum(len(question.tests) for question in questions))
         _judge(report, step, questions, notes, {mistake.name: mistake for mistake in mistakes})
     report.mistakes.sort(key=lambda audited: report.questions.index(audited.question))
+    if mutants:
+        report.mutation = _mutation(assignment, jobs, progress)
+        for each in report.mutation.survivors:
+            report.problems.append(f"mutant {each.key} of {each.function} survives: {each.what}")
+        report.problems += [
+            f"{EQUIVALENT} lists {each.key} of {each.function} as equivalent, but it dies or is not made any more."
+            for each in report.mutation.stale
+        ]
     return report
+
+
+def _mutation(
+    assignment: Assignment, jobs: int, progress: Callable[[int, int], None] | None
+) -> MutationReport:
+    if jobs <= 1:
+        return with_grader(assignment, lambda grader: run_mutants(grader, progress=progress), _PLAIN)
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        shares = [
+            pool.submit(_mutant_share, assignment.root, assignment.slug, number, jobs)
+            for number in range(jobs)
+        ]
+        return merged([share.result() for share in shares])
+
+
+def _mutant_share(root: Path, slug: str, number: int, count: int) -> MutationReport:
+    assignment = load_course(root).assignment(slug)
+    return with_grader(assignment, lambda grader: run_mutants(grader, (number, count)), _PLAIN)
 
 
 Outcome = tuple[_Step, list[QuestionResult], list[str]]

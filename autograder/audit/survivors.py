@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
@@ -123,8 +122,3 @@ def review_file(survivors: Sequence[Mutant]) -> str:
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def review_path(assignment: Assignment) -> Path:
-    """Where the list lies."""
-    return assignment.source.with_name(EQUIVALENT)

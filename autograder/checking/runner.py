@@ -283,8 +283,11 @@ def run_suite(files: Sequence[Path], body: Callable[[Suite], T]) -> T:
         "stepwise",
     ):
         options += ["-p", f"no:{name}"]
-    with _no_foreign_options():
-        pytest.main([*options, *map(str, files)], plugins=[plugin, driver])
+    try:
+        with _no_foreign_options():
+            pytest.main([*options, *map(str, files)], plugins=[plugin, driver])
+    finally:
+        _forget(files)
     if driver.error is not None:
         raise driver.error
     if not driver.ran:

@@ -152,6 +152,9 @@ def audit(
         int, typer.Option(min=1, help="Grade the solution and each variant with this many seeds.")
     ] = 1,
     jobs: Jobs = 1,
+    mutants: Annotated[
+        bool, typer.Option("--mutants", help="Run machine-made mutants of the solution, too.")
+    ] = False,
     course: CourseFolder = HERE,
 ) -> None:
     """Prove the suites: right answers earn everything, the stub nothing, each mistake loses its own question
@@ -159,7 +162,7 @@ def audit(
     """
     from autograder.cli.auditing import run_audit
 
-    raise typer.Exit(run_audit(course, slugs or [], seeds=seeds, jobs=jobs))
+    raise typer.Exit(run_audit(course, slugs or [], seeds=seeds, jobs=jobs, mutants=mutants))
 
 
 @app.command()

@@ -143,14 +143,12 @@ def _become_worker(
     os._exit(1)
 
 
-def _others(config: dict[str, Any]) -> int:
+def _others() -> int:
     """Processes that the kernel counts against a worker's limit although they are not its own.
 
     RLIMIT_NPROC counts a user's processes. A worker of root is a user by itself, and a user namespace counts
     for itself (Linux 5.14); without either a worker shares the count with all that its user runs.
     """
-    if config["namespaces"] or os.getuid() == 0:
-        return 0
     return kernel.tasks_of(os.getuid()) + SPARE_PROCESSES
 
 
@@ -207,7 +205,7 @@ def _lock_down(
         cpu_seconds=limits["cpu_seconds"],
         memory=limits["memory_mb"] << 20,
         base_memory=base_memory,
-        processes=limits["processes"] + _others(config),
+        processes=limits["processes"] + (0 if root or config["namespaces"] else _others()),
         open_files=limits["open_files"],
         file_bytes=limits["file_mb"] << 20,
     )

@@ -268,6 +268,14 @@ def test_highest_mean(student, reference, rng):
 
 
 @pytest.mark.question("best_k")
+def test_mean_and_not_sum(student):
+    """A k that was tried on fewer folds is judged by its mean as well."""
+    results = {5: [0.5, 0.5, 0.5], 1: [0.75, 0.25], 9: [0.875]}
+    hint = "The mean divides by the number of folds, the sum does not."
+    assert_close(student.best_k(results), 9, what="the chosen k", hint=hint)
+
+
+@pytest.mark.question("best_k")
 def test_equal_means(student):
     """Of several k with the same mean, the smallest is chosen."""
     hint = "Among the k with the highest mean take the smallest, in whatever order the dict holds them."
