@@ -255,9 +255,13 @@ def _judge(
         report.problems.append(
             f"mistake {mistake.name} survives: {mistake.question} keeps all of its points."
         )
-    others = [name for name in lost if name != mistake.question]
-    if others:
-        report.problems.append(f"mistake {mistake.name} also loses points in {', '.join(others)}.")
+    for question in questions:
+        if question.name in lost and question.name != mistake.question:
+            failed = next(test for test in question.tests if test.outcome != "passed")
+            report.problems.append(
+                f"mistake {mistake.name} also loses points in {question.name}: {failed.name} {failed.outcome}: "
+                f"{failed.message}"
+            )
     if mistake.question in lost and not audited.recognised:
         instead = f"; the student reads {audited.told[0]!r}" if audited.told else ""
         report.problems.append(f"mistake {mistake.name} is not recognised{instead}.")

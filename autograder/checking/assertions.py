@@ -301,9 +301,12 @@ def error_grid(error: FloatArray) -> tuple[list[list[float | None]], tuple[str, 
 
 
 def _identical(before: Any, now: Any) -> bool:
-    if isinstance(before, np.ndarray) or is_tensor(before):
-        a, b = np.asarray(before), np.asarray(now)
-        return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+    if is_tensor(before):
+        return is_tensor(now) and _identical(before.detach().numpy(), now.detach().numpy())
+    if isinstance(before, np.ndarray | list | tuple | dict) and type(now) is not type(before):
+        return False
+    if isinstance(before, np.ndarray):
+        return before.shape == now.shape and before.dtype == now.dtype and before.tobytes() == now.tobytes()
     if isinstance(before, list | tuple):
         return len(before) == len(now) and all(map(_identical, before, now))
     if isinstance(before, dict):

@@ -63,6 +63,8 @@ def assert_gradients(
         h: step of the differences.
         hint: where to look.
     """
+    if not gradients:
+        fail("No gradient came.", expected=", ".join(f"d{name}" for name in at), hint=hint)
     if any(name not in at for name in gradients):
         fail(f"No point is given for {', '.join(sorted(set(gradients) - set(at)))}.")
     for name, gradient in gradients.items():
