@@ -126,7 +126,7 @@ def audit_assignment(
         for each in report.mutation.survivors:
             report.problems.append(f"mutant {each.key} of {each.function} survives: {each.what}")
         report.problems += [
-            f"{EQUIVALENT} lists {each.key} of {each.function} as equivalent, but it dies or is not made any more."
+            f"{EQUIVALENT} lists {each.key} of {each.function} as equivalent, but it dies or is no more."
             for each in report.mutation.stale
         ]
     return report
@@ -259,7 +259,7 @@ def _judge(
         if question.name in lost and question.name != mistake.question:
             failed = next(test for test in question.tests if test.outcome != "passed")
             report.problems.append(
-                f"mistake {mistake.name} also loses points in {question.name}: {failed.name} {failed.outcome}: "
+                f"mistake {mistake.name} also costs {question.name}: {failed.name}, {failed.outcome}: "
                 f"{failed.message}"
             )
     if mistake.question in lost and not audited.recognised:
