@@ -172,9 +172,7 @@ def main() -> None:
             command += ["--json", "report.json"]
             a = run(command, ours) / options.copies
             ratios.append(b / a)
-            print(
-                f"round {number + 1}: nbgrader {b:.3f} s, autograder {a:.3f} s a submission: {b / a:.1f} times"
-            )
+            print(f"round {number + 1}: nbgrader {b:.3f} s, autograder {a:.3f} s a submission: {b / a:.1f}x")
         report = json.loads((ours / "report.json").read_text())
         scores = {entry["score"] for entry in report["submissions"]}
         grading = sum(entry["seconds"] for entry in report["submissions"]) / options.copies

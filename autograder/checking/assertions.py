@@ -306,7 +306,8 @@ def _identical(before: Any, now: Any) -> bool:
     if isinstance(before, np.ndarray | list | tuple | dict) and type(now) is not type(before):
         return False
     if isinstance(before, np.ndarray):
-        return before.shape == now.shape and before.dtype == now.dtype and before.tobytes() == now.tobytes()
+        same_kind = before.shape == now.shape and before.dtype == now.dtype
+        return bool(same_kind and before.tobytes() == now.tobytes())
     if isinstance(before, list | tuple):
         return len(before) == len(now) and all(map(_identical, before, now))
     if isinstance(before, dict):

@@ -90,6 +90,8 @@ class Suite:
                 following = chosen[position + 1].item if position + 1 < len(chosen) else self._session
                 runs.append(self._run_one(test, following))
         finally:
+            # A run that was cut short leaves a file's fixtures standing, at which the next one would stumble.
+            self._session._setupstate.teardown_exact(self._session)  # type: ignore[arg-type]
             del self._session.config.stash[plugin.CONTEXT]
         return runs
 

@@ -41,19 +41,21 @@ CLOSE: list[tuple[Any, Any]] = [
     (np.array([1.0, 2.0]), np.array([1, 2])), (3.0, 3), (True, True), (np.bool_(True), True),
     ((1.0, 2.0), [1.0, 2.0]), ([1.0, (2.0, "a")], (1.0, [2.0, "a"])), ("adam", "adam"), (None, None),
     ({"a": 1.0, "b": [2]}, {"b": [2], "a": 1.0}), (b"x", b"x"), ([], ()),
-    (np.complex64(1j), np.complex128(1j)), (np.array(["a", "b"]), np.array(["a", "b"])), (np.array([True, False]), np.array([True, False])),
+    (np.complex64(1j), np.complex128(1j)), (np.array(["a", "b"]), np.array(["a", "b"])),
+    (np.array([True, False]), np.array([True, False])),
 ]  # fmt: skip
 FAR: list[tuple[Any, Any]] = [
     (2.0, 2.1), (1 + 1e-6, 1.0), (np.ones(1), 1.0), (1.0, np.ones(1)), (np.ones((3, 1)), np.ones(3)),
-    (np.ones((1, 3)), np.ones(3)), (np.ones(2), np.ones(3)), ([1.0, 1.0], np.ones(2)), (NAN, 1.0), (INF, 1.0),
-    (1.0, NAN), (-INF, INF), (1e308, INF), (3, 4), (3.0000001, 3), (np.array([1, 2]), np.array([1, 3])),
-    (False, True), (2**53 + 1, 2**53), ("adam", "Adam"), ("1", 1), ("a", None), (None, 0.0), (0, None),
-    (b"x", "x"), ((1.0,), (1.0, 2.0)), (1.0, (1.0,)), ({"a": 1.0}, {"a": 1.0, "b": 2.0}),
-    ({"a": 1, "b": 2}, {"a": 1}), ([1.0], {"a": 1.0}), (HANDLE, 1.0), (HANDLE, np.ones(3)), (HANDLE, None), (HANDLE, "x"), (HANDLE, [1]),
-    (HANDLE, {"a": 1}), ((HANDLE,), (1.0,)), ({"a": HANDLE}, {"a": 1.0}), (np.array(["1"]), np.array([1])),
-    (np.array(["1.0"]), np.array([1.0])), (np.array([2**70, 1]), np.array([1.0, 1.0])), (None, np.ones(2)),
-    (np.array([True, False]), np.array([False, False])),
-    (1.0, np.complex128(1j)), (np.complex128(1j), 1.0), (1j, 1.0), (np.array(["a", "b"]), np.array(["a", "c"])),
+    (np.ones((1, 3)), np.ones(3)), (np.ones(2), np.ones(3)), ([1.0, 1.0], np.ones(2)), (NAN, 1.0),
+    (INF, 1.0), (1.0, NAN), (-INF, INF), (1e308, INF), (3, 4), (3.0000001, 3), (False, True),
+    (np.array([1, 2]), np.array([1, 3])), (2**53 + 1, 2**53), ("adam", "Adam"), ("1", 1), ("a", None),
+    (None, 0.0), (0, None), (b"x", "x"), ((1.0,), (1.0, 2.0)), (1.0, (1.0,)), ([1.0], {"a": 1.0}),
+    ({"a": 1.0}, {"a": 1.0, "b": 2.0}), ({"a": 1, "b": 2}, {"a": 1}), (HANDLE, 1.0), (HANDLE, np.ones(3)),
+    (HANDLE, None), (HANDLE, "x"), (HANDLE, [1]), (HANDLE, {"a": 1}), ((HANDLE,), (1.0,)),
+    ({"a": HANDLE}, {"a": 1.0}), (np.array(["1"]), np.array([1])), (np.array(["1.0"]), np.array([1.0])),
+    (np.array([2**70, 1]), np.array([1.0, 1.0])), (None, np.ones(2)), (1.0, np.complex128(1j)),
+    (np.array([True, False]), np.array([False, False])), (np.complex128(1j), 1.0), (1j, 1.0),
+    (np.array(["a", "b"]), np.array(["a", "c"])),
 ]  # fmt: skip
 
 

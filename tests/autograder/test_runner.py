@@ -1,4 +1,4 @@
-"""The runner: a suite collected once and run for many submissions, and the reasons for which it is no suite."""
+"""The runner: a suite collected once and run for many submissions, and what is no suite."""
 
 from __future__ import annotations
 
@@ -99,6 +99,8 @@ def outcomes(runs: list[TestRun]) -> dict[str, str]:
 
 PASSED = dict.fromkeys(("test_value", "test_once", "test_g", "test_g_again"), "passed")
 
+NO_G = {"test_g": "error", "test_g_again": "error"}
+
 
 def test_a_suite_runs_again_and_again(tmp_path: Path) -> None:
     def body(suite: Suite) -> None:
@@ -110,7 +112,7 @@ def test_a_suite_runs_again_and_again(tmp_path: Path) -> None:
         seeds = []
         for source, ends in [
             (RIGHT, PASSED),
-            ("def f(x): return 2 * x + 1", dict.fromkeys(PASSED, "failed") | {"test_g": "error", "test_g_again": "error"}),
+            ("def f(x): return 2 * x + 1\ndef g(): return g.x", dict.fromkeys(PASSED, "failed") | NO_G),
             (RIGHT, PASSED),
             ("", dict.fromkeys(PASSED, "error")),
             (RIGHT, PASSED),
