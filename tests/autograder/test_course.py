@@ -46,7 +46,7 @@ def test_paths_points_and_defaults(tiny_course):
     assert tiny.source == tiny_course / "solutions/tiny/tiny.py"
     assert tiny.solution_notebook == tiny_course / "solutions/tiny/tiny.ipynb"
     assert tiny.mistakes == tiny_course / "solutions/tiny/mistakes.py"
-    assert [path.name for path in tiny.variants] == ["other_way.py"]
+    assert [path.name for path in tiny.variants] == ["loops.py", "other_way.py"]
     assert tiny.tests == tiny_course / "tests/tiny"
     assert tiny.release_notebook == tiny_course / "assignments/tiny/tiny.ipynb"
     assert tiny.forbid == ("torch", "scipy")

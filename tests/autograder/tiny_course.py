@@ -1,4 +1,4 @@
-"""A whole course in a temporary folder: two NumPy questions, their suites, mistakes and a variant.
+"""A whole course in a temporary folder: two NumPy questions, their suites, mistakes and variants.
 
     from tiny_course import write_tiny_course        # or the fixture `tiny_course` of conftest.py
     root = write_tiny_course(tmp_path)
@@ -128,9 +128,11 @@ def test_relu_values(student, reference, rng):
 
 
 @pytest.mark.question("relu_forward")
-def test_relu_leaves_input_alone(student, rng):
+def test_relu_leaves_input_alone(student, reference, rng):
     """The input is not changed."""
-    assert_unchanged(student.relu_forward, rng.normal(size=(3, 4)))
+    x = rng.normal(size=(3, 4))
+    out, _ = assert_unchanged(student.relu_forward.keeping(1), x)
+    assert_close(out, reference.relu_forward(x)[0], what="out")
 
 
 @pytest.mark.question("softmax", weight=2)
@@ -157,6 +159,22 @@ def absolute_value(x):
     return np.abs(x), x
 
 
+@mistake("relu_forward", "The negative entries are kept and the positive ones dropped.")
+def wrong_sign(x):
+    return np.minimum(x, 0), x
+
+
+@mistake("relu_forward", "The input itself is overwritten.")
+def in_place(x):
+    x[x < 0] = 0
+    return x, x
+
+
+@mistake("relu_forward", "The result is flat: it must have the shape of x.")
+def flat(x):
+    return np.maximum(x, 0).ravel(), x
+
+
 @mistake("softmax", "The scores are not shifted before the exponential, so that large ones overflow.")
 def not_shifted(scores):
     exponentials = np.exp(scores)
@@ -167,6 +185,17 @@ def not_shifted(scores):
 def wrong_axis(scores):
     exponentials = np.exp(scores - scores.max())
     return exponentials / exponentials.sum(axis=0, keepdims=True)
+
+
+@mistake("softmax", "The exponentials are not divided by their sum.")
+def not_divided(scores):
+    return np.exp(scores - scores.max(axis=1, keepdims=True))
+
+
+@mistake("softmax", "The maximum is taken over the examples: each column is shifted by another number.")
+def shifted_by_columns(scores):
+    exponentials = np.exp(scores - scores.max(axis=0))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
 """
 
 VARIANT = """\
@@ -182,11 +211,32 @@ def softmax(scores):
     return np.exp(scores - log_sum)
 """
 
+LOOPS = """\
+import math
+
+
+def relu_forward(x):
+    out = x.copy()
+    for index in np.ndindex(x.shape):
+        if out[index] < 0:
+            out[index] = 0.0
+    return out, None
+
+
+def softmax(scores):
+    rows = []
+    for row in scores:
+        exponentials = [math.exp(score - max(row)) for score in row]
+        rows.append([value / sum(exponentials) for value in exponentials])
+    return np.array(rows)
+"""
+
 FILES = {
     "course.yml": COURSE,
     "solutions/tiny/tiny.py": SOURCE,
     "solutions/tiny/mistakes.py": MISTAKES,
     "solutions/tiny/variants/other_way.py": VARIANT,
+    "solutions/tiny/variants/loops.py": LOOPS,
     "tests/tiny/test_public.py": PUBLIC,
     "tests/tiny/test_hidden.py": HIDDEN,
 }
