@@ -181,7 +181,9 @@ class SampleClass:
     def _doubled(self, question: str) -> Any:
         notebook = self._solved()
         place = self._place(notebook, question)
-        notebook.cells.insert(place + 1, copy.deepcopy(notebook.cells[place]))
+        again = copy.deepcopy(notebook.cells[place])
+        again.id = f"again-{again.id}"  # Jupyter gives a copied cell an id of its own, but keeps nbgrader's
+        notebook.cells.insert(place + 1, again)
         return notebook
 
     def _deleted(self, question: str) -> Any:

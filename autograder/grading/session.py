@@ -44,6 +44,7 @@ class LoadedSubmission:
     def __init__(self, zygote: Zygote, cells: Sequence[Cell], limits: Limits) -> None:
         self._zygote, self._cells, self._limits = zygote, list(cells), limits
         self._left_out: dict[int, str] = {}
+        self._finished: set[int] = set()
         self.notes: list[str] = []
         """A sentence for each cell that raised or was left out, in order of the cells."""
         self._worker: Worker | None = None
@@ -84,14 +85,16 @@ class LoadedSubmission:
         """None when all cells were run; else (index, sentence) of the cell that ended the worker.
 
         Behind the deadline each cell still gets a moment: one slow cell must not cost the answers below it.
-        Once that has taken as long again, the rest is not run at all.
+        Once that has taken as long again, only cells that ran to their end before are run (in a worker that
+        replaces one that was lost), and in the end none: cells made to hang must not hold the grader for hours.
         """
         for cell in self._cells:
             if cell.index in self._left_out:
                 continue
             name = name_of(cell)
             left = deadline - time.monotonic()
-            if left < -self._limits.load_seconds:
+            late = -left / self._limits.load_seconds
+            if late > 3 or (late > 1 and cell.index not in self._finished):
                 notes[cell.index] = (
                     f"{_capital(name)} was not run: the notebook used up its {self._limits.load_seconds:g} s."
                 )
@@ -103,6 +106,7 @@ class LoadedSubmission:
                 return cell.index, f"{_capital(name)} ran longer than {seconds:g} s and was left out."
             except WorkerLost:
                 return cell.index, f"{_capital(name)} ended the process it ran in and was left out."
+            self._finished.add(cell.index)
             if error is not None:
                 notes[cell.index] = _raised(name, error)
         return None

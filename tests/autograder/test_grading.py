@@ -1,0 +1,714 @@
+"""Grading: what each kind of submission earns, and that a run survives whatever happens to it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gradebook_course import prepare
+from tiny_course import COURSE, HIDDEN, MISTAKES, SOURCE, write_tiny_course
+
+from autograder.checking import StudentError
+from autograder.checking.proxy import Student
+from autograder.checking.runner import SuiteError
+from autograder.course import Assignment, Course, Limits, load_course
+from autograder.course.results import Report, SubmissionResult
+from autograder.grading import Grader, Options, grade_one, jobs, with_grader
+from autograder.grading.grader import UNSAFE
+from autograder.grading.identity import StateError, course_key, submission_seed
+from autograder.grading.journal import Journal
+from autograder.grading.run import ReportError, RunOptions, check_report_path, grade_submissions, write_report
+from autograder.grading.session import LoadedSubmission, served_upcall
+from autograder.notebook.cells import Cell
+from autograder.notebook.collect import Found, collect
+from autograder.notebook.percent import read_source
+from autograder.sandbox.host import Profile, Zygote
+from autograder.sandbox.verdicts import SandboxError
+
+LIMITS = "limits: {call_seconds: 1, cell_seconds: 1, load_seconds: 4, memory_mb: 512}\n"
+SLEEPS = "import time\ntime.sleep(0.3)"
+WRONG_RELU = "def relu_forward(x):\n    return np.abs(x), x"
+Change = Callable[[dict[str, Any]], None]
+
+
+def course_at(folder: Path, limits: str = LIMITS, **changed: str) -> Course:
+    """The tiny course, released, with small limits."""
+    root = write_tiny_course(folder, **{"course": COURSE + limits, **changed})
+    prepare(root)
+    return load_course(root)
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Course:
+    return course_at(tmp_path)
+
+
+def answers_of(assignment: Assignment) -> dict[str, str]:
+    cells = read_source(assignment.source)
+    return {cell.grade_id: cell.source for cell in cells if cell.question and cell.grade_id}
+
+
+def notebook(assignment: Assignment, *, own: str = "", **answers: str | None) -> bytes:
+    """The release with the solution's answers, but those given here; None leaves the stub. `own` is a cell of the
+    student's, put first.
+    """
+    document = json.loads(assignment.release_notebook.read_bytes())
+    solved = answers_of(assignment) | answers
+    for cell in document["cells"]:
+        answer = solved.get(cell["metadata"].get("nbgrader", {}).get("grade_id"))
+        if answer is not None:
+            cell["source"] = answer
+    if own:
+        document["cells"].insert(0, own_cell(own))
+    return json.dumps(document).encode()
+
+
+def own_cell(source: str) -> dict[str, Any]:
+    return {
+        "id": f"own-{abs(hash(source))}", "cell_type": "code", "metadata": {}, "source": source,
+        "execution_count": None, "outputs": [],
+    }  # fmt: skip
+
+
+def doubled(assignment: Assignment, second: str) -> bytes:
+    document = json.loads(notebook(assignment))
+    places = [
+        n for n, cell in enumerate(document["cells"])
+        if cell["metadata"].get("nbgrader", {}).get("grade_id") == "softmax"
+    ]  # fmt: skip
+    copy = json.loads(json.dumps(document["cells"][places[0]]))
+    copy["source"] = second
+    document["cells"].insert(places[0] + 1, copy)
+    return json.dumps(document).encode()
+
+
+# What submissions earn
+
+Case = tuple[Callable[[Assignment], bytes], float, str]
+CASES: dict[str, Case] = {
+    "solution": (lambda a: notebook(a), 5.0, ""),
+    "stub": (lambda a: a.release_notebook.read_bytes(), 0.0, ""),
+    "half": (lambda a: notebook(a, softmax=None), 2.0, ""),
+    "one test of two": (
+        lambda a: notebook(a, softmax="def softmax(s):\n    return np.exp(s) / np.exp(s).sum(axis=1, keepdims=True)"),
+        4.0,
+        "",
+    ),
+    "syntax error": (
+        lambda a: notebook(a, softmax="def softmax(scores):\n    return ((\n"),
+        2.0,
+        r"\(softmax\), line 2, raised SyntaxError",
+    ),
+    "magics": (lambda a: notebook(a, own="%matplotlib inline\n!pip install x\n%time y = 1"), 5.0, ""),
+    "hangs at load": (lambda a: notebook(a, own="while True:\n    pass"), 5.0, "ran longer than 1 s and was left out"),
+    "exits at load": (lambda a: notebook(a, own="import os\nos._exit(0)"), 5.0, "ended the process it ran in"),
+    "sys.exit at load": (lambda a: notebook(a, own="import sys\nsys.exit(0)"), 5.0, "raised SystemExit: 0"),
+    "answer exits at load": (
+        lambda a: notebook(a, softmax="import os\nos._exit(0)\ndef softmax(scores): ..."), 2.0, "was left out",
+    ),
+    "raises half way": (lambda a: notebook(a, softmax="x = 1 / 0\ndef softmax(s): ..."), 2.0, "line 1, raised ZeroDiv"),
+    "surrogate": (lambda a: notebook(a, own="text = '\ud800'"), 5.0, ""),
+    "duplicated": (lambda a: doubled(a, answers_of(a)["softmax"]), 5.0, ""),
+    "duplicated, second wrong": (lambda a: doubled(a, "def softmax(scores):\n    return scores"), 2.0, ""),
+    "stderr": (lambda a: notebook(a, own="import sys, warnings\nwarnings.warn('x')\nprint(1, file=sys.stderr)"), 5.0, ""),
+    "forbidden package": (lambda a: notebook(a, own="import scipy"), 5.0, "scipy may not be used"),
+    "endless answer": (lambda a: notebook(a, softmax="def softmax(scores):\n    while True: pass"), 2.0, ""),
+    "greedy answer": (
+        lambda a: notebook(a, softmax="def softmax(scores):\n    return np.ones(2**27)"), 2.0, "",
+    ),
+    "exiting answer": (lambda a: notebook(a, relu_forward="def relu_forward(x):\n    import os\n    os._exit(0)"), 3.0, ""),
+    "truncated": (lambda a: notebook(a)[:-200], -1.0, "cut off"),
+    "no notebook": (lambda a: b'{"a": [1, 2]}', -1.0, "no (Jupyter )?notebook"),
+    "a list": (lambda a: b"[1, 2]", -1.0, "no (Jupyter )?notebook"),
+    "a zip": (lambda a: b"PK\x03\x04 and so on", -1.0, "zip file"),
+    "empty": (lambda a: b"", -1.0, "empty"),
+    "deeply nested": (lambda a: b'{"cells":' + b"[" * 100_000 + b"]" * 100_000 + b"}", -1.0, "."),
+    "too large": (lambda a: b" " * (2 << 20), -1.0, "more than 1 MB"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SubmissionResult]:
+    """Every case, graded by one grader, one after the other; the solution once more at the end."""
+    limits = LIMITS.replace("}", ", notebook_mb: 1}")
+    assignment = course_at(tmp_path_factory.mktemp("graded"), limits).assignment("tiny")
+
+    def body(grader: Grader) -> dict[str, SubmissionResult]:
+        cases = {**CASES, "solution again": CASES["solution"]}
+        return {name: grader.grade(make(assignment), name, 1).result for name, (make, _, _) in cases.items()}
+
+    return with_grader(assignment, body)
+
+
+@pytest.mark.parametrize("name", [*CASES, "solution again"])
+def test_what_a_submission_earns(name: str, graded: dict[str, SubmissionResult]) -> None:
+    _, score, said = CASES[name.removesuffix(" again")]
+    result = graded[name]
+    notes = " ".join([*result.repairs, result.reason])
+    assert (result.status, result.score) == (("graded", score) if score >= 0 else ("refused", 0.0)), notes
+    assert pytest.importorskip("re").search(said, notes), notes
+    assert result.max_score == 5.0
+    if score >= 0:
+        assert [question.name for question in result.questions] == ["relu_forward", "softmax"]
+        assert result.score == sum(question.points for question in result.questions)
+    else:
+        assert not result.questions and "Traceback" not in notes
+
+
+def test_reasons_are_named(graded: dict[str, SubmissionResult]) -> None:
+    def softmax(name: str) -> list[tuple[str, str]]:
+        return [(test.outcome, test.message) for test in graded[name].questions[1].tests]
+
+    assert {outcome for outcome, _ in softmax("endless answer")} == {"timeout"}
+    assert all("did not return within 1 s" in message for _, message in softmax("endless answer"))
+    assert all("MemoryError" in message for _, message in softmax("greedy answer"))
+    assert {message for _, message in softmax("stub")} == {"softmax is not written yet."}
+    relu = graded["exiting answer"].questions[0].tests
+    assert {test.outcome for test in relu} == {"crashed"}
+    assert all("os._exit" in test.message for test in relu)
+    overflow = next(test for test in graded["one test of two"].questions[1].tests if test.outcome != "passed")
+    assert overflow.diagnosis is not None and overflow.diagnosis.startswith("The scores are not shifted")
+
+
+def test_no_line_of_the_suite_is_in_a_result(graded: dict[str, SubmissionResult]) -> None:
+    lines = [line.strip() for line in HIDDEN.splitlines() if len(line.strip()) > 25 and '"""' not in line]
+    assert len(lines) > 10
+    for result in graded.values():
+        text = result.model_dump_json()
+        assert not [line for line in lines if line in text]
+
+
+# Tests that give functions of the reference
+
+BUILT_ON = SOURCE.replace(
+    "shifted = scores - scores.max(axis=1, keepdims=True)",
+    "shifted = -relu_forward(scores.max(axis=1, keepdims=True) - scores)[0]",
+)
+GIVEN = HIDDEN.replace('"softmax", weight=2', '"softmax", weight=2, given=["relu_forward"]').replace(
+    '@pytest.mark.question("softmax")', '@pytest.mark.question("softmax", given=["relu_forward"])'
+)
+
+
+def test_an_error_is_not_paid_for_twice(tmp_path: Path) -> None:
+    assert BUILT_ON != SOURCE and GIVEN.count("given=") == 2
+    course = course_at(tmp_path, tiny=BUILT_ON, test_hidden=GIVEN, test_public="")
+    assignment = course.assignment("tiny")
+    own_name = "def my_relu(x): return np.abs(x)\ndef relu_forward(x): return my_relu(x), x"
+    hostile = """
+def softmax(scores):
+    try:
+        relu_forward(np.ones(3) * (scores.__class__ is not None), 1, 2, 3)
+    except RuntimeError:
+        pass
+    (upcall,) = [c.cell_contents for c in relu_forward.__closure__ or () if callable(c.cell_contents)]
+    return upcall("softmax", (scores,), {})
+"""
+
+    def body(grader: Grader) -> list[tuple[float, ...]]:
+        made = [
+            notebook(assignment),
+            notebook(assignment, relu_forward=WRONG_RELU.replace("np.abs(x)", "x * 0")),
+            notebook(assignment, relu_forward=None),
+            notebook(assignment, relu_forward=own_name),
+            notebook(assignment, relu_forward=WRONG_RELU.replace("np.abs(x)", "x * 0"), softmax=hostile),
+            notebook(assignment, softmax="def softmax(scores): return scores"),
+        ]
+        results = [grader.grade(raw, "s", 1).result for raw in made]
+        return [tuple(question.points for question in result.questions) for result in results]
+
+    assert with_grader(assignment, body) == [
+        (2.0, 3.0), (0.0, 3.0), (0.0, 3.0), (0.0, 3.0), (0.0, 0.0), (2.0, 0.0),
+    ]  # fmt: skip
+
+
+def test_served_functions_are_limited() -> None:
+    import resource
+
+    def slow() -> None:
+        while True:
+            pass
+
+    reference: dict[str, Any] = {"slow": slow, "huge": lambda n: np.ones(n).sum(), "other": lambda: 1}
+    limits = Limits(memory_mb=256, call_seconds=0.3)
+    call = served_upcall(reference, ["slow", "huge"], limits)
+    assert call is not None
+    before = resource.getrlimit(resource.RLIMIT_AS), signal.getsignal(signal.SIGALRM)
+    assert call("huge", (10,), {})[0] == 10.0
+    with pytest.raises(MemoryError):
+        call("huge", (2**27,), {})
+    with pytest.raises(TimeoutError):
+        call("slow", (), {})
+    for name in ("other", "__import__"):
+        with pytest.raises(PermissionError, match="not served"):
+            call(name, (), {})
+    assert (resource.getrlimit(resource.RLIMIT_AS), signal.getsignal(signal.SIGALRM)) == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert served_upcall(reference, [], limits) is None
+
+
+# Loading
+
+
+@pytest.fixture(scope="module")
+def zygote() -> Iterator[Zygote]:
+    with Zygote(Profile()) as made:
+        yield made
+
+
+def cells_of(*sources: str) -> list[Cell]:
+    return [Cell(number, "code", source) for number, source in enumerate(sources)]
+
+
+def test_a_submission_whose_process_ends_is_loaded_once_more(zygote: Zygote) -> None:
+    cells = cells_of(
+        "import os, threading\nthreading.Timer(0.3, os._exit, [0]).start()", "def f(): return 1", "1 / 0"
+    )
+    with LoadedSubmission(zygote, cells, Limits()) as submission:
+        assert len(submission.notes) == 1
+        for _ in range(2):
+            time.sleep(0.5)
+            process = submission.fork(0, None)
+            assert Student(process).f() == 1
+            process.close()
+        assert len(submission.notes) == 1
+
+
+def test_loading_ends_however_many_cells_hang(zygote: Zygote) -> None:
+    limits = Limits(cell_seconds=0.3, load_seconds=0.6)
+    hangs = [f"x{number} = 1\nwhile True: pass" for number in range(40)]
+    cells = cells_of(
+        "def first(): return 1", *hangs[:3], "def middle(): return 2", *hangs[3:], "def last(): return 3"
+    )
+    start = time.monotonic()
+    with LoadedSubmission(zygote, cells, limits) as submission:
+        assert time.monotonic() - start < 4.0
+        process = submission.fork(0, None)
+        student = Student(process)
+        assert (student.first(), student.middle()) == (1, 2)
+        with pytest.raises(StudentError, match="not defined"):
+            student.last()
+        process.close()
+        assert submission.notes[0] == "Cell 2 ran longer than 0.3 s and was left out."
+        assert submission.notes[-1] == "Cell 43 was not run: the notebook used up its 0.6 s."
+        assert len(submission.notes) == 41
+
+
+# Trouble with the course, and with the machine
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "said"),
+    [
+        ({"tiny": SOURCE.replace("import numpy as np", "import numpy as np\n1 / 0")}, SuiteError, r"tiny\.py, line 7: "),
+        ({"tiny": SOURCE.replace("out = np.maximum(x, 0)", "out = = 1")}, SuiteError, r"tiny\.py, line \d+: .*Syntax"),
+        ({"test_hidden": HIDDEN.replace('"softmax"', '"sofmax"')}, SuiteError, "'sofmax', which course.yml does not list"),
+        ({"test_hidden": "", "test_public": "def (:"}, SuiteError, r"test_public\.py.*SyntaxError"),
+        ({"mistakes": MISTAKES + "\ndef (:\n"}, Exception, r"mistakes\.py, line"),
+    ],
+)  # fmt: skip
+def test_a_course_that_cannot_be_graded_with(
+    changed: dict[str, str], error: type[Exception], said: str, tmp_path: Path
+) -> None:
+    course = course_at(tmp_path)
+    for path in course.root.rglob("*.py"):
+        if path.stem in changed:
+            path.write_text(changed[path.stem])
+    with pytest.raises(error, match=said) as caught:
+        with_grader(course.assignment("tiny"), lambda grader: None)
+    assert type(caught.value).__name__ in ("SuiteError", "MistakesError")
+
+
+def test_a_question_without_a_test_is_named(tmp_path: Path) -> None:
+    more = COURSE.rstrip() + "\n      - {name: third, points: 1}\n"
+    course = course_at(tmp_path)
+    (course.root / "course.yml").write_text(more)
+    with pytest.raises(SuiteError, match="No test belongs to third"):
+        with_grader(load_course(course.root).assignment("tiny"), lambda grader: None)
+
+
+def test_a_mistake_that_cannot_be_loaded_costs_no_grade(tmp_path: Path) -> None:
+    broken = MISTAKES.replace("def not_shifted(scores):", "def not_shifted(scores, x=no_such_name):")
+    assignment = course_at(tmp_path, mistakes=broken).assignment("tiny")
+    result = grade_one(assignment, notebook(assignment, softmax="def softmax(s): return s"), "s")
+    assert result.score == 2.0
+
+
+def test_the_sandbox_is_started_again_and_its_failure_is_no_verdict(
+    course: Course, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assignment = course.assignment("tiny")
+    raw = notebook(assignment)
+
+    def body(grader: Grader) -> None:
+        process = grader._zygote._process
+        process.kill()
+        process.wait()
+        assert grader.grade(raw, "s", 1).result.score == 5.0
+
+        def fail(*_: object) -> None:
+            raise SandboxError("A worker did not start.")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Zygote, "worker", fail)
+            result = grader.grade(raw, "s", 1).result
+        assert result.status == "refused"
+        assert result.reason.startswith("The sandbox failed twice on it: A worker did not start.")
+        assert grader.grade(raw, "s", 1).result.score == 5.0
+
+    with_grader(assignment, body)
+
+
+def test_without_the_sandbox_the_report_says_so(course: Course) -> None:
+    assignment = course.assignment("tiny")
+
+    def body(grader: Grader) -> tuple[list[str], float]:
+        return grader.sandbox, grader.grade(notebook(assignment), "s", 1).result.score
+
+    assert with_grader(assignment, body, Options(unsafe_no_sandbox=True)) == ([UNSAFE], 5.0)
+    layers, score = with_grader(assignment, body)
+    assert {"landlock", "seccomp", "rlimits"} <= set(layers) and score == 5.0
+
+
+# Seeds
+
+
+def test_seeds_differ_between_students_and_stay(course: Course, tmp_path: Path) -> None:
+    key = course_key(course)
+    assert key == course_key(course) and len(key) == 32
+    path = course.root / ".autograder/key"
+    assert path.stat().st_mode & 0o777 == 0o600 and path.parent.stat().st_mode & 0o077 == 0
+    seeds = {submission_seed(key, slug, student) for slug in ("a", "b") for student in ("x", "y", "z")}
+    assert len(seeds) == 6 and all(0 <= seed < 2**63 for seed in seeds)
+    assert submission_seed(key, "a", "x") == submission_seed(key, "a", "x")
+    assert submission_seed(bytes(32), "a", "x") not in seeds
+    other = course_at(tmp_path / "other")
+    assert course_key(other) != key
+
+    path.write_bytes(b"short")
+    with pytest.raises(StateError, match="is damaged"):
+        course_key(course)
+    path.unlink()
+    path.parent.rmdir()
+    path.parent.write_text("a file stands in the way")
+    with pytest.raises(StateError, match="Cannot create"):
+        course_key(course)
+
+
+def test_students_see_numbers_of_their_own(course: Course) -> None:
+    assignment = course.assignment("tiny")
+    raw = notebook(assignment, relu_forward=WRONG_RELU, softmax=None)
+
+    def findings(grader: Grader, seed: int) -> str:
+        result = grader.grade(raw, "s", seed).result
+        return " ".join(test.finding.got for test in result.questions[0].tests if test.finding)
+
+    first, again, other = with_grader(
+        assignment, lambda grader: [findings(grader, seed) for seed in (1, 1, 2)]
+    )
+    assert first == again != other
+
+
+# Runs
+
+
+def hand_in(course: Course, **notebooks: bytes) -> Path:
+    for student, raw in notebooks.items():
+        place = course.root / "submitted" / student / "tiny"
+        place.mkdir(parents=True)
+        (place / "tiny.ipynb").write_bytes(raw)
+    return course.root / "submitted"
+
+
+def some(course: Course, own: str = "") -> Path:
+    a = course.assignment("tiny")
+    return hand_in(
+        course,
+        ada=notebook(a, own=own), bob=notebook(a, own=own, softmax=None), cem=notebook(a, own=own, relu_forward=WRONG_RELU),
+        dan=notebook(a, own=own)[:-100], eva=notebook(a, own=own),
+    )  # fmt: skip
+
+
+SCORES = {"ada": 5.0, "bob": 2.0, "cem": 3.0, "dan": 0.0, "eva": 5.0}
+
+
+def run(course: Course, folder: Path, **options: Any) -> Report:
+    assignment = course.assignment("tiny")
+    more = {name: options.pop(name) for name in ("recorder", "progress", "deliver") if name in options}
+    return grade_submissions(course, assignment, collect([folder], assignment), RunOptions(**options), **more)
+
+
+def timeless(report: Report) -> dict[str, Any]:
+    document = report.model_dump()
+    for entry in document["submissions"]:
+        entry.pop("seconds")
+        for question in entry["questions"]:
+            for test in question["tests"]:
+                test.pop("seconds")
+    return document
+
+
+def scores(report: Report) -> dict[str, float]:
+    assert len({entry.student for entry in report.submissions}) == len(report.submissions)
+    return {entry.student: entry.score for entry in report.submissions}
+
+
+def journal_of(course: Course) -> Path:
+    return course.root / ".autograder/runs/tiny.jsonl"
+
+
+def test_two_jobs_give_the_same_report_as_one_and_so_does_a_regrade(course: Course) -> None:
+    folder = some(course)
+    one = run(course, folder)
+    assert scores(one) == SCORES
+    assert [entry.status for entry in one.submissions] == ["graded"] * 3 + ["refused", "graded"]
+    two = run(course, folder, jobs=2)
+    assert timeless(one) == timeless(two) == timeless(run(course, folder))
+    assert not journal_of(course).exists()
+    seeds = [entry.seed for entry in one.submissions]
+    assert len(set(seeds)) == 5 and all(seeds)
+
+
+def test_a_job_that_is_killed_costs_only_a_repetition(course: Course) -> None:
+    folder = some(course, own=SLEEPS)
+    killed = []
+
+    def progress(done: int, total: int, result: SubmissionResult | None) -> None:
+        assert total == 5
+        if done == 1 and not killed:
+            victims = multiprocessing.active_children()
+            assert len(victims) == 2
+            killed.append(victims[0])
+            victims[0].kill()
+
+    report = run(course, folder, jobs=2, progress=progress)
+    assert killed and scores(report) == SCORES
+    assert not multiprocessing.active_children()
+
+
+def test_a_submission_that_kills_its_job_every_time_is_refused(
+    course: Course, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assignment = course.assignment("tiny")
+
+    class Job:
+        """A job in a thread, which ends on one submission and on nothing else."""
+
+        def __init__(self, *_: object) -> None:
+            self.task: jobs.Task | None = None
+            self.connection, self._theirs = multiprocessing.Pipe()
+            threading.Thread(target=self._serve, daemon=True).start()
+
+        def _serve(self) -> None:
+            self._theirs.send(("ready", ["landlock"]))
+            with suppress(EOFError, OSError):
+                while (task := self._theirs.recv()) is not None:
+                    if task.found.student == "poison":
+                        break
+                    self._theirs.send(("graded", jobs.refused(assignment, task.found.student, "", "")))
+            self._theirs.close()
+
+        def give(self, task: jobs.Task | None) -> None:
+            self.task = task
+            self.connection.send(task)
+
+        def end(self) -> None:
+            self.connection.close()
+
+    monkeypatch.setattr(jobs, "_Job", Job)
+    tasks = [
+        jobs.Task(Found(student, Path(student), student, datetime.now(UTC)), 1)
+        for student in ("a", "poison", "b", "c", "d")
+    ]
+    with jobs.Pool(assignment, Options(), 2) as pool:
+        results = [graded.result for graded in pool.grade(tasks)]
+    assert sorted(result.student for result in results) == ["a", "b", "c", "d", "poison"]
+    (reason,) = [result.reason for result in results if result.student == "poison"]
+    assert reason == "The grader's process ended 2 times on it. Look at it by hand."
+
+
+def test_jobs_that_cannot_start_say_why(tmp_path: Path) -> None:
+    course = course_at(tmp_path, test_hidden=HIDDEN.replace('"softmax"', '"sofmax"'))
+    with pytest.raises(jobs.JobError, match="sofmax"):
+        run(course, some(course), jobs=2)
+    assert not multiprocessing.active_children()
+
+
+COMMAND = [sys.executable, "-c", "from autograder.cli import main; main()"]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_resume_after_the_process_was_killed(count: int, course: Course) -> None:
+    folder = some(course, own=SLEEPS)
+    command = [*COMMAND, "grade", "tiny", str(folder), "--course", str(course.root), "--jobs", str(count)]
+    process = subprocess.Popen([*command, "--no-gradebook", "--no-feedback", "-q"])
+    until = time.monotonic() + 60
+    while len(finished(course)) < 2 and time.monotonic() < until and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    before = finished(course)
+    assert 2 <= len(before) < 5
+    with journal_of(course).open("ab") as file:
+        file.write(b'{"suite_version": "cut off in the mid')
+
+    report = run(course, folder, resume=True)
+    assert scores(report) == SCORES
+    kept = {entry.student: entry.seconds for entry in report.submissions}
+    graded = {student: entry for student, entry in before.items() if entry["status"] == "graded"}
+    assert graded and all(kept[student] == entry["seconds"] for student, entry in graded.items())
+    assert not journal_of(course).exists()
+
+
+def finished(course: Course) -> dict[str, dict[str, Any]]:
+    entries = {}
+    with suppress(FileNotFoundError):
+        for line in journal_of(course).read_text().splitlines():
+            with suppress(ValueError):
+                result = json.loads(line)["result"]
+                entries[result["student"]] = result
+    return entries
+
+
+def test_resume_takes_nothing_that_has_changed(course: Course) -> None:
+    folder = some(course)
+
+    def interrupt(report: Report) -> None:
+        raise KeyboardInterrupt
+
+    def interrupted(**options: Any) -> dict[str, dict[str, Any]]:
+        with pytest.raises(KeyboardInterrupt):
+            run(course, folder, deliver=interrupt, **options)
+        return finished(course)
+
+    def regraded(before: dict[str, dict[str, Any]], **options: Any) -> set[str]:
+        report = run(course, folder, deliver=None, resume=True, **options)
+        return {
+            entry.student for entry in report.submissions if entry.seconds != before[entry.student]["seconds"]
+        }
+
+    before = interrupted()
+    assert set(before) == set(SCORES)
+    assert "eva" not in regraded(before)
+
+    before = interrupted()
+    (folder / "eva/tiny/tiny.ipynb").write_bytes(notebook(course.assignment("tiny"), softmax=None))
+    changed = regraded(before)
+    assert "eva" in changed and "ada" not in changed
+
+    before = interrupted()
+    (course.root / "tests/tiny/test_hidden.py").write_text(HIDDEN + "\n# changed\n")
+    assert {"ada", "bob", "cem", "eva"} <= regraded(before)
+
+    before = interrupted(grader=Options(unsafe_no_sandbox=True))
+    assert {"ada", "bob", "cem", "eva"} <= regraded(before)
+
+    before = interrupted()
+    assert scores(run(course, folder)) == SCORES | {"eva": 2.0}  # without `resume` all is graded again
+
+
+def full_disk(*_: object) -> Any:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_report_is_complete_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = Report(assignment="tiny", suite_version="v", sandbox=["rlimits"])
+    path = tmp_path / "reports/report.json"
+    write_report(report, path)
+    assert Report.model_validate_json(path.read_bytes()) == report
+    older = path.read_bytes()
+    with monkeypatch.context() as patched, pytest.raises(ReportError, match="the disk is full"):
+        patched.setattr(os, "fsync", full_disk)
+        write_report(report.model_copy(update={"suite_version": "w"}), path)
+    assert path.read_bytes() == older
+    assert [entry.name for entry in path.parent.iterdir()] == ["report.json"]
+
+
+def test_a_full_disk_at_the_end_costs_no_second_grading(
+    course: Course, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, path = some(course), course.root / "report.json"
+
+    def deliver(report: Report) -> None:
+        write_report(report, path)
+
+    with monkeypatch.context() as patched, pytest.raises(ReportError, match="--resume"):
+        patched.setattr(os, "fsync", full_disk)
+        run(course, folder, deliver=deliver)
+    assert not path.exists()
+    before = finished(course)
+    assert set(before) == set(SCORES)
+    run(course, folder, deliver=deliver, resume=True)
+    written = Report.model_validate_json(path.read_bytes())
+    assert scores(written) == SCORES
+    assert all(
+        entry.seconds == before[entry.student]["seconds"] for entry in written.submissions if entry.score
+    )
+
+
+def test_a_journal_that_cannot_be_written(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    from autograder.grading import journal
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal.os, "write", full_disk)
+        with pytest.raises(StateError, match=r"tiny\.jsonl: the disk is full"):
+            run(course, some(course))
+    written = Journal(course.root / "journal", "v")
+    written.start(fresh=True)
+    with monkeypatch.context() as patched:  # a disk that takes a few bytes at a time
+        write = os.write
+        patched.setattr(journal.os, "write", lambda file, data: write(file, data[:7]))
+        written.append(SubmissionResult(student="s", score=1.0, max_score=2.0))
+    written.close(finished=False)
+    assert written.read()["s"].score == 1.0
+    assert Journal(course.root / "journal", "other version").read() == {}
+
+
+def test_a_report_path_is_tried_before_grading(tmp_path: Path) -> None:
+    check_report_path(tmp_path / "new/report.json")
+    assert list((tmp_path / "new").iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ReportError, match="Cannot write"):
+        check_report_path(tmp_path / "file/report.json")
+    with pytest.raises(ReportError, match="is a folder"):
+        check_report_path(tmp_path)
+
+
+def test_the_recorder_gets_each_result_once_and_its_failure_loses_nothing(course: Course) -> None:
+    folder = some(course)
+
+    class Recorder:
+        def __init__(self, fails: bool) -> None:
+            self.fails, self.seen, self.calls = fails, list[str](), 0
+
+        def record(self, assignment: Assignment, graded: Any) -> None:
+            self.calls += 1
+            if self.fails:
+                raise ValueError("locked")
+            self.seen += [entry.result.student for entry in graded]
+
+    broken = Recorder(fails=True)
+    with pytest.raises(ValueError, match="locked"):
+        run(course, folder, recorder=broken)
+    assert broken.calls == 1
+    before = finished(course)
+    assert set(before) == set(SCORES)
+    working = Recorder(fails=False)
+    report = run(course, folder, recorder=working, resume=True)
+    assert sorted(working.seen) == sorted(SCORES)
+    assert all(
+        entry.seconds == before[entry.student]["seconds"] for entry in report.submissions if entry.score
+    )
