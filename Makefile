@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-export MPLBACKEND := Agg
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help demo test lint unit suites notebooks audit build install accuracy clean
@@ -47,7 +46,7 @@ notebooks: $(INSTALLED) ## Releases up to date; solution notebooks execute and g
 	@for folder in solutions/*/; do \
 	  slug=$$(basename $$folder); work=$$(mktemp -d); \
 	  cp $$folder*.ipynb tests/$$slug/test_public.py $$work/ && \
-	  AUTOGRADER_DATA=$$work/none NBGRADER_EXECUTION=nbval $(BIN)/python -m pytest -q --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
+	  env -u MPLBACKEND AUTOGRADER_DATA=$$work/none NBGRADER_EXECUTION=nbval $(BIN)/python -m pytest -q --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
 	    --nbval-cell-timeout 120 -p no:cacheprovider --rootdir $$work $$work/*.ipynb || exit 1; \
 	  rm -rf $$work; \
 	done

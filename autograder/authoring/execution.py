@@ -73,7 +73,8 @@ def execute(
         shutil.copyfile(assignment.tests / "test_public.py", work / "test_public.py")
         # No start-up files of the author's, no data but what is embedded: both would show in the outputs.
         environment = {
-            **os.environ,
+            # Figures are drawn into the notebook, whatever backend the author's shell asks for.
+            **{name: value for name, value in os.environ.items() if name != "MPLBACKEND"},
             "IPYTHONDIR": str(state / "ipython"),
             "AUTOGRADER_DATA": str(state / "data"),
             "NBGRADER_EXECUTION": "build",  # check() then raises where it does not pass
