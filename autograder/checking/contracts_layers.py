@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 from autograder.checking.assertions import assert_close
 from autograder.checking.describe import brief
 from autograder.checking.failure import fail
-from autograder.checking.gradients import assert_gradients
 from autograder.checking.namespace import Namespace
 from autograder.checking.proxy import Student
 
@@ -143,25 +142,6 @@ class LayerContract:
         for case in cases:
             arguments = first_example(self.draw(rng, case))
             self._check_gradients(student, reference, rng, arguments, what=" for a batch of one")
-
-    def check_gradients_numerically(
-        self, student: Student, rng: np.random.Generator, cases: Sequence[Case], *, hint: str = ""
-    ) -> None:
-        """All gradients agree with central differences of the student's own forward: for public suites,
-        which have no reference. Two calls for each element of each argument: draw small arrays.
-        """
-        for case in cases:
-            arguments = list(self.draw(rng, case))
-            out, cache = self._forward(student, arguments)
-            dout = upstream(rng, self._array(out))
-            at = {self._argument(i): arguments[i] for i in range(len(self.gradients))}
-            own = self._gradients(student, dout, cache)
-
-            def forward(arguments: list[Any] = arguments, **moved: Any) -> Any:
-                return self._forward(student, [*moved.values(), *arguments[len(moved) :]])[0]
-
-            named = dict(zip(at, own.values(), strict=True))
-            assert_gradients(named, forward, at, dout, hint=hint)
 
     def check_gradients_float32(
         self, student: Student, reference: Namespace, rng: np.random.Generator, cases: Sequence[Case]

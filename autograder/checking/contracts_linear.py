@@ -186,6 +186,24 @@ class LinearLossContract:
                 what = f"{NAMES[name]} with {where}"
                 assert_stable(got[name], expected[name], what=what, hint=hint, rtol=RTOL, atol=ATOL)
 
+    def check_distant_class(
+        self, student: Student, reference: Namespace | Student, rng: np.random.Generator
+    ) -> None:
+        """A class that no example has, and whose scores are 725 below all others, overflows nothing.
+
+        exp(725) is infinite and exp(-725) is not yet 0, so that neither a form that takes the logarithm of
+        every probability nor one that forms them all is rejected.
+        """
+        hint = "Subtract the largest score, not the smallest or the mean: then no exponent is above 0."
+        W, X, y, reg = draw_linear_problem(rng, 6, 4, 5, absent=(2,))
+        X[:, 0] = 1.0
+        W[0, 2] -= 725.0
+        got = self._unpack(getattr(student, self.function)(W, X, y, reg))
+        expected = self._expected(reference, LinearProblem(W, X, y, reg))
+        for name in PARTS:
+            what = f"{NAMES[name]} with one class far below the others"
+            assert_stable(got[name], expected[name], what=what, hint=hint, rtol=RTOL, atol=ATOL)
+
     def check_float32(
         self, student: Student, reference: Namespace | Student, rng: np.random.Generator
     ) -> None:

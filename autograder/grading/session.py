@@ -86,7 +86,7 @@ class LoadedSubmission:
 
         Behind the deadline each cell still gets a moment: one slow cell must not cost the answers below it.
         Once that has taken as long again, only cells that ran to their end before are run (in a worker that
-        replaces one that was lost), and in the end none: cells made to hang must not hold the grader for hours.
+        replaces one that was lost), and in the end none: cells made to hang must not hold the grader up.
         """
         for cell in self._cells:
             if cell.index in self._left_out:

@@ -274,24 +274,6 @@ def test_a_single_gradient_is_returned_bare() -> None:
                 assert aspect_fails(contract, aspect, student, reference, [(4, 3), (2, 3, 2)]) != right
 
 
-def test_gradients_against_the_students_own_forward() -> None:
-    def other(x: Any, w: Any, param: Any) -> Any:
-        return np.tanh(x) @ w, (x, w)
-
-    def other_backward(dout: Any, cache: Any) -> Any:
-        x, w = cache
-        return (1 - np.tanh(x) ** 2) * (dout @ w.T), np.tanh(x).T @ dout
-
-    with student_of(forward=other, backward=other_backward) as student:
-        SCALED.check_gradients_numerically(student, np.random.default_rng(0), CASES)
-    with student_of(forward=other) as student, pytest.raises((CheckFailure, StudentError)):
-        SCALED.check_gradients_numerically(student, np.random.default_rng(0), CASES)
-    for nothing in (None, (None, None)):
-        for functions in ({"forward": lambda *_: nothing}, {"backward": lambda *_: nothing}):  # noqa: B023
-            with student_of(**functions) as student, pytest.raises(CheckFailure):
-                SCALED.check_gradients_numerically(student, np.random.default_rng(0), CASES)
-
-
 def test_the_reference_may_have_another_name() -> None:
     contract = LayerContract(
         "forward", "backward", ("dx", "dw"), draw_scaled, reference=("quick_forward", "quick_backward")

@@ -78,11 +78,20 @@ def softmax_epsilon(W: Any, X: Any, y: Any, reg: float) -> Any:
     return loss, X.T @ (p - np.eye(W.shape[1])[y]) / len(y) + 2 * reg * W
 
 
+def softmax_one_hot(W: Any, X: Any, y: Any, reg: float) -> Any:
+    """The logarithm of every probability, of which all but the right ones are multiplied by 0."""
+    exp = np.exp(X @ W - np.max(X @ W, axis=1, keepdims=True))
+    p, one_hot = exp / exp.sum(axis=1, keepdims=True), np.eye(W.shape[1])[y]
+    loss = -np.sum(one_hot * np.log(p)) / len(y) + reg * (W**2).sum()
+    return loss, X.T @ (p - one_hot) / len(y) + 2 * reg * W
+
+
 RIGHT = {
     "svm, loops": (svm_loops, svm_at_once),
     "svm, at once": (svm_at_once, svm_loops),
     "softmax, log p": (softmax_at_once, softmax_log_sum),
     "softmax, log(p + epsilon)": (softmax_epsilon, softmax_log_sum),
+    "softmax, one-hot": (softmax_one_hot, softmax_log_sum),
     "softmax, log sum": (softmax_log_sum, softmax_at_once),
 }
 
@@ -180,6 +189,15 @@ def largest_of_the_batch(W: Any, X: Any, y: Any, reg: float) -> Any:
     return loss, X.T @ (p - np.eye(W.shape[1])[y]) / len(y) + 2 * reg * W
 
 
+def smallest_subtracted(W: Any, X: Any, y: Any, reg: float) -> Any:
+    scores = X @ W
+    with np.errstate(all="ignore"):
+        exp = np.exp(scores - scores.min(axis=1, keepdims=True))
+        p = exp / exp.sum(axis=1, keepdims=True)
+        loss = -np.log(p[np.arange(len(y)), y]).mean() + penalty(W, reg)
+    return loss, X.T @ (p - np.eye(W.shape[1])[y]) / len(y) + 2 * reg * W
+
+
 def centring_in_place(W: Any, X: Any, y: Any, reg: float) -> Any:
     result = softmax_at_once(W, X, y, reg)
     X -= X.mean(axis=0)
@@ -201,8 +219,8 @@ def more_than_one(W: Any, X: Any, y: Any, reg: float) -> Any:
 
 LOSS = {"loss", "penalty_in_loss", "loss_is_one_number"}
 GRADIENT = {"gradient", "penalty_in_gradient"}
-BOTH = {"absent_classes", "offsets", "float32", "inputs_unchanged"}
-PENALISED_BOTH = BOTH - {"offsets"} | {"batch_of_one"}
+BOTH = {"absent_classes", "offsets", "distant_class", "float32", "inputs_unchanged"}
+PENALISED_BOTH = BOTH - {"offsets", "distant_class"} | {"batch_of_one"}
 WRONG = {
     "a loss of shape (1,)": (
         changed(softmax_at_once, loss=lambda value, *_: np.array([value])),
@@ -239,6 +257,7 @@ WRONG = {
     "ten classes hard-coded": (ten_classes, GRADIENT | BOTH | {"batch_of_one"}),
     "as many classes as the batch has": (classes_of_the_batch, None),
     "no maximum subtracted": (overflowing, {"offsets"}),
+    "the smallest score subtracted": (smallest_subtracted, {"distant_class"}),
     "the maximum of the whole batch subtracted": (largest_of_the_batch, {"offsets"}),
     "X centred in place": (centring_in_place, {"inputs_unchanged"}),
     "no float32": (double_only, {"float32"}),

@@ -50,10 +50,10 @@ def load(
     number = isinstance(shift, int | float | np.integer | np.floating) and not isinstance(shift, bool)
     if not (number and 0.0 <= shift <= 1.0):
         raise DatasetError(f"shift must be a number between 0 and 1, not {shift!r}.")
-    count = checked_whole(_NUM_TRAIN if num_train is None else num_train, 0, _MOST, "num_train")
-    x_train, y_train = _draw(count, signs, size, bool(color), (seed, 0), 0.0)
-    count = checked_whole(_NUM_TEST if num_test is None else num_test, 0, _MOST, "num_test")
-    x_test, y_test = _draw(count, signs, size, bool(color), (seed, 1), float(shift))
+    train = checked_whole(_NUM_TRAIN if num_train is None else num_train, 0, _MOST, "num_train")
+    test = checked_whole(_NUM_TEST if num_test is None else num_test, 0, _MOST, "num_test")
+    x_train, y_train = _draw(train, signs, size, bool(color), (seed, 0), 0.0)
+    x_test, y_test = _draw(test, signs, size, bool(color), (seed, 1), float(shift))
     return Dataset(
         name="gestures",
         x_train=x_train,
