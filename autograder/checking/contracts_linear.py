@@ -96,13 +96,16 @@ def draw_linear_problem(
     present = np.setdiff1d(np.arange(num_classes), np.asarray(absent, dtype=np.int64))
     repeated = np.resize(rng.permutation(present), num_examples)
     y = rng.permutation(repeated).astype(np.int64)
-    while True:
-        X = rng.normal(size=(num_examples, num_features)) + 0.3
-        W = rng.normal(size=(num_features, num_classes)) / np.sqrt(num_features)
+    W = rng.normal(size=(num_features, num_classes)) / np.sqrt(num_features)
+    X = np.zeros((num_examples, num_features))
+    rows = np.arange(num_examples)
+    near = rows
+    while near.size:
+        X[near] = rng.normal(size=(near.size, num_features)) + 0.3
         scores = X @ W
-        margins = scores - scores[np.arange(num_examples), y][:, np.newaxis] + 1
-        if np.abs(margins).min() > KINK_DISTANCE:  # the margin of the right class is 1
-            return LinearProblem(W, X, y, reg)
+        margins = scores - scores[rows, y][:, np.newaxis] + 1  # that of the right class is 1
+        near = np.flatnonzero(np.abs(margins).min(axis=1) <= KINK_DISTANCE)
+    return LinearProblem(W, X, y, reg)
 
 
 @dataclass(frozen=True)
