@@ -8,6 +8,7 @@ well under one.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -221,23 +222,28 @@ class _Driver:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            lines = [line for line in str(report.longrepr).splitlines() if line.strip()]
-            self.problems.append(
-                f"{report.nodeid}: {lines[-1].removeprefix('E').strip() if lines else 'unreadable'}"
-            )
+            self.problems.append(_why_not_collected(report.nodeid, str(report.longrepr)))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self.ran = True
         try:
             if self.problems:
-                raise SuiteError("The suite cannot be collected: " + "; ".join(self.problems))
+                raise SuiteError(f"The suite cannot be collected: {'; '.join(self.problems)}.")
             if not session.items:
                 raise SuiteError("The suite cannot be collected: no test was found.")
             self.value = self._body(Suite(session))
         except BaseException as error:
             self.error = error
         return True
+
+
+def _why_not_collected(file: str, traceback: str) -> str:
+    """File, line and reason, from pytest's traceback."""
+    lines = [line.removeprefix("E").strip() for line in traceback.splitlines() if line.strip()]
+    numbers = re.findall(rf'{re.escape(Path(file).name)}(?:", line |:)(\d+)', traceback)
+    where = f"{file}, line {numbers[-1]}" if numbers else file
+    return f"{where}: {lines[-1] if lines else 'unreadable'}"
 
 
 @contextmanager
@@ -295,7 +301,7 @@ def run_suite(files: Sequence[Path], body: Callable[[Suite], T]) -> T:
         raise driver.error
     if not driver.ran:
         raise SuiteError(
-            "The suite cannot be collected: " + ("; ".join(driver.problems) or "pytest did not start.")
+            f"The suite cannot be collected: {'; '.join(driver.problems) or 'pytest did not start'}."
         )
     value: T = driver.value
     return value

@@ -15,7 +15,9 @@ def main() -> None:
 
     try:
         app()
-    except KeyboardInterrupt:
+    except SystemExit as ended:
+        if not _interrupted(ended):
+            raise
         print("Interrupted. Finished work is kept; `--resume` goes on from there.", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
@@ -24,3 +26,14 @@ def main() -> None:
             raise
         print(message, file=sys.stderr)
         sys.exit(2)
+
+
+def _interrupted(ended: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind it: Typer turns a KeyboardInterrupt into an exit, with a status that depends on
+    its version.
+    """
+    while ended is not None:
+        if isinstance(ended, KeyboardInterrupt):
+            return True
+        ended = ended.__cause__ or ended.__context__
+    return False

@@ -128,7 +128,7 @@ def test_the_page_of_a_student_who_made_mistakes(report: Report) -> None:
     text = Outline(page).text
     assert "14.67 of 24 points" in text
     assert "This looks like a known mistake: dx is assigned with = where windows overlap" in text
-    assert "is wrong in 15 of 35 elements" in text and "<svg" in page
+    assert "15 of 35 elements of dx are wrong" in text and "<svg" in page
     assert "conv_backward : dx is assigned with = where windows overlap" in text
     widths = re.findall(r'<span class="bar"><span class="fill" style="width:([\d.]+)%">', page)
     shares = [q.points / q.max_points for q in submission_of(report, "noether").questions]

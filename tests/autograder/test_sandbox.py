@@ -358,13 +358,13 @@ ENDINGS = {
     "connection closed": ("os.closerange(3, 64)", "ended its process"),
     "junk on its connection": ("[os.write(n, b'x' * 64) for n in sockets()]", "cannot be read"),
     "a message without an end": (
-        "[os.write(n, b'AGK1' + bytes(4)) for n in sockets()] and busy()",
+        "[os.write(n, b'AGK1' + bytes(4)) for n in sockets()] and time.sleep(60)",
         "did not return",
     ),
     "processor time": ("busy()", "more than 1 s of CPU time"),
 }
 ENDING_CELL = """
-import ctypes, os, stat
+import ctypes, os, stat, time
 
 def sockets():
     return [number for number in range(3, 64) if is_socket(number)]
