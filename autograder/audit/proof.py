@@ -116,7 +116,8 @@ def audit_assignment(
         )
     if len(assignment.variants) < 2:
         report.problems.append(f"There are {len(assignment.variants)} variants; at least two are needed.")
-    outcomes = _in_processes(assignment, steps, jobs, progress)
+    order = {step: place for place, step in enumerate(steps)}  # several processes end in any order
+    outcomes = sorted(_in_processes(assignment, steps, jobs, progress), key=lambda outcome: order[outcome[0]])
     for step, questions, notes in outcomes:
         report.tests = max(report.tests, sum(len(question.tests) for question in questions))
         _judge(report, step, questions, notes, {mistake.name: mistake for mistake in mistakes})

@@ -29,8 +29,8 @@ def main() -> None:
 
 
 def _interrupted(ended: BaseException | None) -> bool:
-    """Whether Ctrl-C is behind it: Typer turns a KeyboardInterrupt into an exit, with a status that depends on
-    its version.
+    """Whether Ctrl-C is behind it: Typer turns a KeyboardInterrupt into an exit, with a status that depends
+    on its version.
     """
     while ended is not None:
         if isinstance(ended, KeyboardInterrupt):

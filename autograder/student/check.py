@@ -60,6 +60,9 @@ def check_namespace(question: str, namespace: dict[str, Any], suite_file: Path) 
 
     Raises `CheckError` where the suite is missing or has no test for the question.
     """
+    if not isinstance(question, str):
+        name = getattr(question, "__name__", "name")
+        raise CheckError(f'check wants the name of a question, in quotes: check("{name}").')
 
     def run(suite: Suite) -> list[TestResult]:
         tests = [test for test in suite.tests if test.question == question]

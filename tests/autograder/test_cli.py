@@ -205,7 +205,8 @@ CALLS: dict[str, Call] = {
         process=True, full_disk=True,
     ),
     "feedback in the way": Call(
-        lambda r: graded(r, one(r), "--no-gradebook"), 2, "feedback", lambda r: write(r / "feedback", "a file"),
+        lambda r: graded(r, one(r), "--no-gradebook"), 2, "feedback",
+        lambda r: write(r / "feedback", "a file"),
     ),
     "no arguments": Call(lambda r: ["grade"], 2, "Missing argument"),
     "no jobs": Call(lambda r: quick(r, one(r), "--jobs", "0"), 2, "--jobs"),
@@ -346,9 +347,7 @@ def test_a_locked_gradebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     lock = sqlite3.connect(root / "gradebook.db", isolation_level=None)
     try:
         lock.execute("BEGIN EXCLUSIVE")
-        done = run(
-            "grade", "tiny", one(root), "--course", root, "--no-feedback", "--json", root / "report.json"
-        )
+        done = run_here(*graded(root, one(root), "--no-feedback", "--json", root / "report.json"))
     finally:
         lock.close()
     assert done.returncode == 2 and "in use by another program" in done.stderr, done.stderr
@@ -360,17 +359,11 @@ def test_a_locked_gradebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_control_c_keeps_what_is_done(tmp_path: Path) -> None:
     root = new_course(tmp_path)
-    raw = notebook(root, **RIGHT, softmax_own="").replace(
-        b"import numpy as np", b"import time; time.sleep(0.5)", 1
-    )
-    raw = notebook(root, **RIGHT)
-    slow = json.loads(raw)
-    slow["cells"].append(
-        {**slow["cells"][1], "id": "slow", "source": "import time\ntime.sleep(0.8)", "metadata": {}}
-    )
+    slow = json.loads(notebook(root, **RIGHT))
+    own = {"id": "slow", "source": "import time\ntime.sleep(0.8)", "metadata": {}}
+    slow["cells"].append({**slow["cells"][1], **own})
     for student in ("ada", "bob", "cem", "dan"):
         write(root / f"in/{student}.ipynb", json.dumps(slow))
-    command = [sys.executable, "-c", "from autograder.cli import main; main()", "grade", "tiny", root / "in"]
     arguments = map(str, quick(root, root / "in"))
     process = subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.PIPE, text=True)
     journal = root / ".autograder/runs/tiny.jsonl"
