@@ -67,7 +67,7 @@ class StudentError(Exception):
         where = ""
         if self.where and self.kind == "raised":
             cell, line, source = self.where[-1]
-            where = f"{cell.strip('<>')}, line {line}: {source}"
+            where = f"{cell.strip('<>')}, line {line}" + (f": {source}" if source else "")
         return Finding(headline=self.headline, call=self.call, where=where)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import linecache
 import random
 import shutil
 import sys
@@ -37,6 +38,7 @@ def suite(tmp_path: Path) -> Path:
 def namespace_of(*cells: str) -> dict[str, Any]:
     namespace: dict[str, Any] = {"np": np}
     for number, source in enumerate(cells, start=1):
+        linecache.cache[f"<cell {number}>"] = (len(source), None, source.splitlines(), f"<cell {number}>")
         exec(compile(source, f"<cell {number}>", "exec"), namespace)
     return namespace
 

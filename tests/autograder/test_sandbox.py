@@ -251,41 +251,70 @@ def test_environment_is_scrubbed(box: Box) -> None:
         getenv = ctypes.CDLL(None).getenv
         getenv.restype = ctypes.c_char_p
         return os.environ.get("AUTOGRADER_TEST_TOKEN"), getenv(b"AUTOGRADER_TEST_TOKEN"), getenv(b"HOME")
+
+    def initial_stack():
+        # The kernel lays the program's first environment out just below its file name (AT_EXECFN).
+        getauxval = ctypes.CDLL(None).getauxval
+        getauxval.restype = ctypes.c_ulong
+        return ctypes.string_at(getauxval(31) - 2000, 2000)
     """
     with box.loaded(cell) as worker, test_process(worker) as student:
         assert student.names() == ["HOME", "LANG", "MPLBACKEND", "OMP_NUM_THREADS", "PATH", "TMPDIR"]
         ours, native, home = student.token()
         assert (ours, native) == (None, None)
         assert home  # the look-up itself works
+        stack = student.initial_stack()
+        assert b"PYTHONHASHSEED=0" in stack  # it is the right place
+        assert b"token-of-the-grader" not in stack
+
+
+DESCRIPTORS = """
+import os, stat
+
+def descriptors():
+    found = {}
+    for number in range(4096):
+        try:
+            status = os.fstat(number)
+        except OSError:
+            continue
+        kind = "socket" if stat.S_ISSOCK(status.st_mode) else "other"
+        found[number] = "null" if status.st_rdev == os.makedev(1, 3) else kind
+    return found
+
+at_load = descriptors()
+"""
 
 
 def test_no_descriptor_is_inherited(box: Box) -> None:
-    cell = """
-    import os, stat
-
-    def descriptors():
-        found = {}
-        for number in range(4096):
-            try:
-                status = os.fstat(number)
-            except OSError:
-                continue
-            found[number] = "null" if status.st_rdev == os.makedev(1, 3) else "socket" if stat.S_ISSOCK(
-                status.st_mode) else "other"
-        return found
-
-    at_load = descriptors()
-    """
-    with box.loaded(cell) as worker, test_process(worker) as student:
+    with box.loaded(DESCRIPTORS) as worker, test_process(worker) as student:
         for found in (student.value("at_load"), student.descriptors()):
             assert [found.pop(standard) for standard in (0, 1, 2)] == ["null"] * 3
             assert list(found.values()) == ["socket"]
+
+
+def test_no_descriptor_is_inherited_from_a_grader_with_few_of_its_own() -> None:
+    # There the zygote's control socket has a lower number than a worker's connection.
+    program = f"""
+from autograder.checking.proxy import Student
+from autograder.sandbox.host import Profile, Zygote
+with Zygote(Profile()) as zygote, zygote.worker() as worker:
+    worker.run_cell("<c>", {DESCRIPTORS!r}, 5.0)
+    process = worker.fork(0, 5.0)
+    print(*[len(found) for found in (Student(process).value("at_load"), Student(process).descriptors())])
+    process.close()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "4 4\n"
 
 
 def test_what_a_submission_may_do(box: Box) -> None:
     """Files in its own folder, threads, lazy imports from the interpreter and its libraries, pictures."""
     cell = """
     import os, tempfile, threading
+
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(b"while the cells are loaded")
 
     def work():
         with open("notes.txt", "w") as file:
