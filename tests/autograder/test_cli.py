@@ -334,6 +334,10 @@ def test_a_full_disk_leaves_no_half_file(said: dict[str, Said]) -> None:
     assert not list(root.rglob("*.tmp"))
 
 
+def test_a_report_that_cannot_be_written_is_found_out_before_grading(said: dict[str, Said]) -> None:
+    assert not (said["report in the way"].root / ".autograder/runs").exists()
+
+
 def test_version_and_check(said: dict[str, Said]) -> None:
     assert said["version"].out == f"autograder {__version__}\n"
     assert "relu_forward" in said["check passes"].out and "softmax" in said["check passes"].out

@@ -63,6 +63,13 @@ def test_mean(student, reference, rng):
     assert_close(student.mean(x), reference.mean(x), what="mean")
 
 
+@pytest.mark.question("mean")
+def test_mean_of_a_column(student, reference, rng):
+    """The mean of one column, of which nothing is given."""
+    x = rng.normal(size=(4, 1))
+    assert_close(student.mean(x), reference.mean(x), what="mean")
+
+
 @pytest.mark.question("Net")
 def test_loss(student, reference, rng):
     """The loss of a net."""
@@ -181,8 +188,10 @@ def test_a_mistake_in_another_question_is_not_named(grade: Answers) -> None:
     found = grade("def mean(x): return total(x) / x.shape[1]")
     assert found["test_mean"] == ("failed", "The columns are counted, not the rows.")
     assert found["test_total"] == ("passed", None)
-    # The same numbers, but no entry for this question.
-    assert grade("def mean(x): return x[1:].sum(axis=0)")["test_mean"] == ("failed", None)
+    # What the solution's mean would give on a wrong total; but it is not total that is wrong here.
+    found = grade("def mean(x): return x[1:].sum(axis=0) / len(x)")
+    assert found["test_mean_of_a_column"] == ("failed", None)
+    assert found["test_mean"] == ("failed", None)
 
 
 def test_methods_are_replaced(grade: Answers) -> None:

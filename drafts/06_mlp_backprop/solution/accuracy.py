@@ -58,14 +58,9 @@ def run(data_root: Path | str, seed: int) -> list[dict[str, Any]]:
     seconds = time.perf_counter() - begun
     test = float(np.mean(solution["predict"](params, x_test) == mnist.y_test))
     sizes = f"{len(x):,} to train on, {len(x_val):,} for validation, {len(x_test):,} to test"
-    rows = [("validation", history["val_accuracy"][-1], HEADLINE), ("test", test, None)]
+    val = history["val_accuracy"][-1]
+    common = {"seconds": seconds, "sizes": sizes}
     return [
-        {
-            "figure": f"MLP, MNIST, {part}",
-            "ours": ours,
-            "headline": headline,
-            "seconds": seconds,
-            "sizes": sizes,
-        }
-        for part, ours, headline in rows
+        {"figure": "MLP, MNIST, validation", "ours": val, "headline": HEADLINE} | common,
+        {"figure": "MLP, MNIST, test", "ours": test, "headline": None} | common,
     ]

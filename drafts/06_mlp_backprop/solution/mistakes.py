@@ -462,9 +462,9 @@ def mlp_backward_keys_from_zero(dscores, caches):
 
 @mistake(
     "mlp_backward",
-    "A ReLU is passed on the way back behind the last layer as well, where the forward pass has none.",
+    "What is negative in dscores is dropped. A ReLU goes by its input, and the last layer has none.",
 )
-def mlp_backward_relu_at_the_end(dscores, caches):
+def mlp_backward_drops_negative(dscores, caches):
     return right_mlp_backward(dscores * (dscores > 0), caches)
 
 
@@ -729,6 +729,6 @@ def train_loss_after_step(params, x, y, x_val, y_val, learning_rates, num_epochs
     return params, history
 
 
-@mistake("train", "The seed is not used: equal seeds must give equal runs.")
+@mistake("train", "The seed is not used: every run draws the same orders, whatever its seed.")
 def train_ignores_seed(params, x, y, x_val, y_val, learning_rates, num_epochs, batch_size, seed=0):
     return right_train(params, x, y, x_val, y_val, learning_rates, num_epochs, batch_size, 12345)
