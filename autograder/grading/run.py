@@ -4,8 +4,11 @@ the report.
 
 from __future__ import annotations
 
+import signal
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -105,11 +108,13 @@ def grade_submissions(
         for graded in grade(left):
             journal.append(graded.result)
             keep(graded)
+            stop_if_asked()
         return sandbox
 
     try:
         try:
-            sandbox = _with_graders(assignment, options, len(left), run)
+            with _ctrl_c_is_remembered() as stop_if_asked:
+                sandbox = _with_graders(assignment, options, len(left), run)
         finally:
             flush()
         results.sort(key=lambda result: result.student)
@@ -128,6 +133,37 @@ def grade_submissions(
         raise
     journal.close(finished=True)
     return report
+
+
+@contextmanager
+def _ctrl_c_is_remembered() -> Iterator[Callable[[], None]]:
+    """Yields a function that raises KeyboardInterrupt once Ctrl-C was pressed.
+
+    Python raises it too, wherever it happens to be; but in a finaliser or a callback of a library the
+    exception is swallowed, and the run would go on as if nobody had asked it to stop.
+    """
+    asked = False
+
+    def remember(number: int, frame: object) -> None:
+        nonlocal asked
+        asked = True
+        raise KeyboardInterrupt
+
+    def stop_if_asked() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield stop_if_asked
+        return
+    signal.signal(signal.SIGINT, remember)
+    try:
+        yield stop_if_asked
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _with_graders(

@@ -658,6 +658,21 @@ def test_an_interrupted_run_goes_on_where_it_stopped(course: Course, instant: li
     assert instant == ["ada", "bob", "cem"]
 
 
+def test_ctrl_c_counts_even_where_a_library_swallows_it(course: Course, instant: list[str]) -> None:
+    folder = honest(course)
+
+    def progress(done: int, total: int, result: SubmissionResult | None) -> None:
+        if done == 2:
+            with suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(course, folder, progress=progress)
+    assert instant == ["ada", "bob"]
+    assert set(finished(course)) == {"ada", "bob"}
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def full_disk(*_: object) -> Any:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -288,6 +288,11 @@ def test_an_interrupted_test_ends_the_run(tmp_path: Path) -> None:
         run_suite(files(tmp_path, FIRST), lambda suite: suite.run(Local(RIGHT, trouble=KeyboardInterrupt())))
 
 
+def test_ctrl_c_while_a_file_is_imported_is_no_broken_suite(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_suite(files(tmp_path, "raise KeyboardInterrupt\n" + FIRST), lambda suite: None)
+
+
 def test_options_and_plugins_of_the_environment_change_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
