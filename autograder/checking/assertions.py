@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from autograder.checking.describe import brief, excerpt, full, is_tensor, shape_text
-from autograder.checking.failure import fail
-from autograder.checking.proxy import Function
+from autograder.checking.failure import CheckFailure, current_student, fail
+from autograder.checking.families import relate, relate_lists
+from autograder.checking.named_numbers import NamedNumbers, named_numbers
+from autograder.checking.proxy import Function, Margin
+from autograder.checking.relation import Relation
 from autograder.sandbox.wire import Handle
 
 MAP_SIZE = 32
@@ -50,9 +53,16 @@ def assert_close(
             fail(
                 f"{len(expected)} elements were expected in {what}, but {len(actual)} came.",
                 expected=brief(expected), got=brief(actual), hint=hint, value=actual,
+                relation=relate_lists(list(actual), list(expected), rtol, atol),
             )  # fmt: skip
         for position, (item, wanted) in enumerate(zip(actual, expected, strict=True)):
-            assert_close(item, wanted, rtol=rtol, atol=atol, what=f"element {position} of {what}", hint=hint)
+            try:
+                element = f"element {position} of {what}"
+                assert_close(item, wanted, rtol=rtol, atol=atol, what=element, hint=hint)
+            except CheckFailure as failure:
+                # A list of numbers (a history) says more as a whole than its first wrong element.
+                failure.relation = relate_lists(list(actual), list(expected), rtol, atol) or failure.relation
+                raise
     elif expected is None or isinstance(expected, str | bytes):
         same = actual is None if expected is None else type(actual) is type(expected) and actual == expected
         if not same:
@@ -79,6 +89,8 @@ def assert_stable(
             hint=hint
             or "Large inputs overflow in exp: subtract the maximum, or use a form that cannot overflow.",
             value=actual,
+            relation=_relation(actual, array, expected, **close) if expected is not None else None,
+            nonfinite=True,
         )
     if expected is not None:
         assert_close(actual, expected, what=what, hint=hint, **close)
@@ -133,6 +145,20 @@ def assert_learns(
             hint=hint or "Are the gradients used with the right sign, and is every parameter updated?",
             value=losses,
         )
+    if limits:
+        # On a logarithmic scale a loss spreads evenly about its mean, however small it gets.
+        _note_margin(f"log10 of limit / {what.removeprefix('the ')}", _log_ratio(limit, last), 0.0)
+
+
+def _log_ratio(limit: float, last: float) -> float:
+    return math.log10(limit / last) if limit > 0 and last > 0 else math.inf
+
+
+def _note_margin(what: str, value: float, threshold: float) -> None:
+    """Keep how far a threshold was passed: an audit measures it in standard deviations over many seeds."""
+    student = current_student.get()
+    if student is not None:
+        student.margins.append(Margin(what, value, threshold))
 
 
 def assert_accuracy(
@@ -158,6 +184,7 @@ def assert_accuracy(
             hint=hint,
             value=predictions,
         )
+    _note_margin(what, accuracy, at_least)
     return accuracy
 
 
@@ -219,6 +246,7 @@ def _assert_array(actual: Any, expected: Any, *, rtol: float, atol: float, what:
         fail(
             f"{wanted_text} was expected for {what}, but shape {shape_text(got.shape)} came.",
             expected=full(expected), got=full(actual), hint=hint, value=actual,
+            relation=_relation(actual, got, wanted, rtol=rtol, atol=atol),
         )  # fmt: skip
     if wanted.size == 0:
         return
@@ -242,7 +270,21 @@ def _assert_array(actual: Any, expected: Any, *, rtol: float, atol: float, what:
             tolerance = atol * scale + rtol * np.where(np.isfinite(e), np.abs(e), 0.0)
             wrong = ~(error <= tolerance)
     if wrong.any():
-        _fail_values(actual, got, expected, wanted, error, wrong, what, hint)
+        relation = _relation(actual, got, wanted, rtol=rtol, atol=atol)
+        _fail_values(actual, got, expected, wanted, error, wrong, what, hint, relation)
+    student = current_student.get()
+    if student is not None and not exact and rtol > 0:  # at rtol 0 it is a copy that is compared
+        student.compared += 1
+
+
+def _relation(
+    actual: Any, got: NDArray[Any], expected: Any, *, rtol: float = 1e-7, atol: float = 1e-9
+) -> Relation | None:
+    """How the wrong answer `actual` relates to the right one, in terms of the call that gave it."""
+    student = current_student.get()
+    numbers = named_numbers(student.arguments_that_gave(actual)) if student is not None else NamedNumbers()
+    wanted = _as_array(expected, "the result", "")
+    return relate(got, wanted, numbers, rtol=rtol, atol=atol)
 
 
 def _fail_values(
@@ -254,7 +296,9 @@ def _fail_values(
     wrong: NDArray[np.bool_],
     what: str,
     hint: str,
+    relation: Relation | None,
 ) -> None:
+    nonfinite = bool((~np.isfinite(got[wrong])).all()) if got.dtype.kind in "fc" else False
     ranked = np.where(np.isfinite(error), error, np.inf)
     index = tuple(
         int(i) for i in np.unravel_index(int(np.argmax(np.where(wrong, ranked, -1.0))), ranked.shape)
@@ -263,6 +307,7 @@ def _fail_values(
         fail(
             f"{_number(wanted[()])} was expected for {what}, but {_number(got[()])} came.",
             expected=full(expected), got=full(actual), hint=hint, value=actual,
+            relation=relation, nonfinite=nonfinite,
         )  # fmt: skip
     grid, axes = error_grid(np.where(np.isfinite(error), error, np.nan))
     fail(
@@ -274,6 +319,8 @@ def _fail_values(
         value=actual,
         error_map=grid,
         error_map_axes=axes,
+        relation=relation,
+        nonfinite=nonfinite,
     )
 
 

@@ -1,16 +1,19 @@
-"""Recognising a known mistake: a failed answer is compared with what each entry of mistakes.py would have
-given.
+"""Explaining a failed answer: by a known mistake, else by a simple family of wrong answers.
 
-The failing test is run again on the solution with one function replaced by the mistake, from the same seed,
-so that it makes the same calls. Where every call gave the same result (or the same exception) and the test
-fails there too, the student reads the mistake's sentence.
+A failed answer is compared with what each entry of mistakes.py would have given. The failing test is run
+again on the solution with one function replaced by the mistake, from the same seed, so that it makes the same
+calls. Where every call gave the same result (or the same exception) and the test fails there too, the student
+reads the mistake's sentence. Where no mistake does, the relation between the numbers may still say something
+true (see `families`).
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,12 +22,24 @@ from autograder.checking.describe import is_tensor
 from autograder.checking.mistakes import Mistake
 from autograder.checking.plugin import SolutionContext
 from autograder.checking.proxy import Event
+from autograder.checking.relation import Relation
 from autograder.checking.runner import Suite, TestRun
 from autograder.notebook.cells import Cell
 from autograder.sandbox.wire import Handle
 
 DIAGNOSIS_SECONDS = 5.0
 """Time for recognising mistakes in one submission; what is not recognised by then stays unexplained."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a student reads about a failed test."""
+
+    sentence: str
+    mistake: str = ""
+    """The mistake whose sentence it is, or empty."""
+    family: str = ""
+    """The family whose sentence it is, or empty."""
 
 
 class Diagnostician:
@@ -36,26 +51,25 @@ class Diagnostician:
         self._contexts: dict[str, SolutionContext | None] = {}
 
     def diagnose(self, suite: Suite, runs: Sequence[TestRun], seed: int) -> None:
-        """Fill in `diagnosis` of the failed tests among `runs`, in place.
+        """Fill in `diagnosis` and `family` of the failed tests among `runs`, in place."""
+        matches = self.matches(suite, runs, seed, DIAGNOSIS_SECONDS)
+        _write(runs, explanations(runs, matches))
 
-        Where several mistakes explain a test, the one that explains most failed tests of its question is
-        named.
-        """
-        until = time.monotonic() + DIAGNOSIS_SECONDS
+    def matches(
+        self, suite: Suite, runs: Sequence[TestRun], seed: int, seconds: float = math.inf
+    ) -> dict[str, list[Mistake]]:
+        """Test -> the mistakes of its question that give exactly these results, as far as `seconds` allow."""
+        until = time.monotonic() + seconds
         failed = [run for run in runs if run.result.outcome in ("failed", "error") and run.events]
+        found: dict[str, list[Mistake]] = {}
         for question in dict.fromkeys(run.test.question for run in failed):
             own = [run for run in failed if run.test.question == question]
-            explained: dict[str, list[Mistake]] = {}
             for mistake in (mistake for mistake in self.mistakes if mistake.question == question):
                 if time.monotonic() > until:
                     break
                 for run in self._explained_by(mistake, suite, own, seed):
-                    explained.setdefault(run.test.name, []).append(mistake)
-            votes = Counter(mistake.name for found in explained.values() for mistake in found)
-            for run in own:
-                found = explained.get(run.test.name)
-                if found:
-                    run.result.diagnosis = max(found, key=lambda mistake: votes[mistake.name]).sentence
+                    found.setdefault(run.test.name, []).append(mistake)
+        return found
 
     def _explained_by(
         self, mistake: Mistake, suite: Suite, runs: Sequence[TestRun], seed: int
@@ -78,6 +92,59 @@ class Diagnostician:
             return SolutionContext(self._cells, [mistake.cell])
         except Exception:  # it explains nothing, and costs no grade; the audit says what is wrong with it
             return None
+
+
+def explanations(
+    runs: Sequence[TestRun], matches: Mapping[str, Sequence[Mistake]], *, without: str = ""
+) -> dict[str, Explanation]:
+    """Test -> what explains its failure.
+
+    Where several mistakes explain a test, the one that explains most failed tests of its question is named.
+
+    Args:
+        runs: all tests of a submission.
+        matches: what `Diagnostician.matches` found.
+        without: a mistake left out of the bank, to see what is said of an answer that is not in it.
+    """
+    told: dict[str, Explanation] = {}
+    for question in dict.fromkeys(run.test.question for run in runs):
+        own = [run for run in runs if run.test.question == question]
+        candidates = {
+            run.test.name: [each for each in matches.get(run.test.name, ()) if each.name != without]
+            for run in own
+        }
+        votes = Counter(mistake.name for found in candidates.values() for mistake in found)
+        for run in own:
+            if found := candidates[run.test.name]:
+                best = max(found, key=lambda mistake: votes[mistake.name])
+                told[run.test.name] = Explanation(best.sentence, mistake=best.name)
+            elif (relation := run.relation or _unstable(run, own)) and run.result.outcome == "failed":
+                told[run.test.name] = Explanation(relation.sentence, family=relation.family)
+    return told
+
+
+def explain_by_families(runs: Sequence[TestRun]) -> None:
+    """Fill in `diagnosis` and `family` of failed tests, in place, where there is no bank of mistakes."""
+    _write(runs, explanations(runs, {}))
+
+
+def _write(runs: Sequence[TestRun], told: Mapping[str, Explanation]) -> None:
+    for run in runs:
+        if explanation := told.get(run.test.name):
+            run.result.diagnosis, run.result.family = explanation.sentence, explanation.family
+
+
+def _unstable(run: TestRun, question: Sequence[TestRun]) -> Relation | None:
+    """Right wherever the numbers are ordinary: all that failed, failed by inf or NaN."""
+    failed = [other for other in question if other.result.outcome != "passed"]
+    right = [other for other in question if other.result.outcome == "passed" and other.compared]
+    if not run.nonfinite or not right or not all(other.nonfinite for other in failed):
+        return None
+    return Relation(
+        "unstable",
+        "The formula is right for ordinary numbers, but gives inf or NaN here: look for exp of a large "
+        "number, the logarithm of 0, or a division by 0.",
+    )
 
 
 def same_events(ours: Sequence[Event], theirs: Sequence[Event]) -> bool:

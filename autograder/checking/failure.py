@@ -11,6 +11,7 @@ from autograder.course.results import Finding
 
 if TYPE_CHECKING:
     from autograder.checking.proxy import Student
+    from autograder.checking.relation import Relation
 
 current_student: contextvars.ContextVar[Student | None] = contextvars.ContextVar(
     "current_student", default=None
@@ -19,11 +20,16 @@ current_student: contextvars.ContextVar[Student | None] = contextvars.ContextVar
 
 
 class CheckFailure(AssertionError):
-    """A check that failed, with its finding."""
+    """A check that failed, with its finding.
 
-    def __init__(self, finding: Finding) -> None:
+    Attributes:
+        relation: how the answer relates to the right one, where it is of a simple family.
+        nonfinite: whether infinite or undefined numbers are what is wrong.
+    """
+
+    def __init__(self, finding: Finding, relation: Relation | None = None, nonfinite: bool = False) -> None:
         super().__init__(finding.headline)
-        self.finding = finding
+        self.finding, self.relation, self.nonfinite = finding, relation, nonfinite
 
 
 class StudentError(Exception):
@@ -81,8 +87,12 @@ def fail(
     value: Any = None,
     error_map: list[list[float | None]] | None = None,
     error_map_axes: tuple[str, str] | None = None,
+    relation: Relation | None = None,
+    nonfinite: bool = False,
 ) -> NoReturn:
-    """Fail the check with a finding. `value` is what the student returned: it finds the call to name."""
+    """Fail the check with a finding. `value` is what the student returned: it finds the call to name.
+    `relation` and `nonfinite` are as in `CheckFailure`.
+    """
     student = current_student.get()
     raise CheckFailure(
         Finding(
@@ -94,5 +104,7 @@ def fail(
             hint=hint,
             error_map=error_map,
             error_map_axes=error_map_axes,
-        )
+        ),
+        relation,
+        nonfinite,
     )

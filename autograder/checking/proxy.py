@@ -93,6 +93,15 @@ class Event:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class Margin:
+    """What a result was held against in a check that passed: `value` is at least `threshold`."""
+
+    what: str
+    value: float
+    threshold: float
+
+
 class Student:
     """The student's namespace: `student.f(x)` calls f there.
 
@@ -104,6 +113,10 @@ class Student:
         self._backend = backend
         self._parameter_names = parameter_names
         self.events: list[Event] = []
+        self.margins: list[Margin] = []
+        """How far each threshold was passed; see `assert_accuracy` and `assert_learns`."""
+        self.compared = 0
+        """How many floating-point results were found right."""
 
     def __getattr__(self, name: str) -> Function:
         if name.startswith("__"):
@@ -149,15 +162,29 @@ class Student:
 
     def call_that_gave(self, value: Any) -> str:
         """The call whose result `value` is (or holds), else the last call, in words."""
+        event = self._event_that_gave(value)
+        return self.describe(event) if event else ""
+
+    def arguments_that_gave(self, value: Any) -> dict[str, Any]:
+        """The arguments of the same call, by name as far as names are known."""
+        event = self._event_that_gave(value)
+        if event is None:
+            return {}
+        names = (self._parameter_names(event.name) if self._parameter_names else None) or []
+        named = {
+            names[position] if position < len(names) else f"argument {position + 1}": argument
+            for position, argument in enumerate(event.args)
+        }
+        return {**named, **event.kwargs}
+
+    def _event_that_gave(self, value: Any) -> Event | None:
         calls = [event for event in self.events if event.args or event.kwargs]
-        if not calls:
-            return ""
         for event in reversed(calls):
             if event.result is value or (
                 isinstance(event.result, list | tuple) and any(item is value for item in event.result)
             ):
-                return self.describe(event)
-        return self.describe(calls[-1])
+                return event
+        return calls[-1] if calls else None
 
     def describe(self, event: Event) -> str:
         """An event in words."""

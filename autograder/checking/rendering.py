@@ -78,6 +78,9 @@ OUTCOMES: dict[State, OutcomeStyle] = {
 }
 
 
+DIAGNOSIS_LEAD = {"mistake": "This looks like a known mistake:", "family": "What the numbers show:"}
+
+
 _UNWRITTEN = re.compile(r"([\w.]{1,80}) is not written yet|\bNotImplementedError\b")
 
 
@@ -159,6 +162,7 @@ def _view(result: TestResult, question: str = "") -> dict[str, Any]:
         "lead": "",
         "block": "",
         "diagnosis": "",
+        "diagnosis_lead": DIAGNOSIS_LEAD["family" if result.family else "mistake"],
         "finding": None,
         "advice": "",
         "folded": None,
@@ -235,7 +239,7 @@ def _detail_lines(view: dict[str, Any]) -> list[str]:
     if view["block"]:
         lines += (f"  {line}" for line in view["block"].split("\n"))
     if view["diagnosis"]:
-        lines += f"This looks like a known mistake: {safe_text(view['diagnosis'], max_lines=12)}".split("\n")
+        lines += f"{view['diagnosis_lead']} {safe_text(view['diagnosis'], max_lines=12)}".split("\n")
     finding: Finding | None = view["finding"]
     facts = [("what to do", view["advice"])]
     if finding:

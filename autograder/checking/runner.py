@@ -13,15 +13,16 @@ import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from autograder.checking import plugin
-from autograder.checking.failure import current_student
-from autograder.checking.proxy import Event
+from autograder.checking.failure import CheckFailure, current_student
+from autograder.checking.proxy import Event, Margin
+from autograder.checking.relation import Relation
 from autograder.checking.verdict import verdict_of
 from autograder.course.results import TestResult
 from autograder.sandbox.verdicts import SandboxError
@@ -54,6 +55,14 @@ class TestRun:
     test: SuiteTest
     result: TestResult
     events: list[Event]
+    relation: Relation | None = None
+    """How the wrong answer relates to the right one, where it is of a simple family."""
+    nonfinite: bool = False
+    """Whether infinite or undefined numbers are what is wrong."""
+    margins: list[Margin] = field(default_factory=list)
+    """How far each threshold was passed."""
+    compared: int = 0
+    """How many floating-point results were found right."""
 
 
 class Suite:
@@ -122,7 +131,13 @@ class Suite:
         student = test.item.stash.get(plugin.EVENTS, None)
         if student is not None:
             del test.item.stash[plugin.EVENTS]
-        return TestRun(test, result, student.events if student is not None else [])
+        run = TestRun(test, result, student.events if student is not None else [])
+        failure = self._recorder.failure
+        if failure is not None:
+            run.relation, run.nonfinite = failure.relation, failure.nonfinite
+        if student is not None:
+            run.margins, run.compared = student.margins, student.compared
+        return run
 
 
 class _Recorder:
@@ -132,10 +147,12 @@ class _Recorder:
         self.result: TestResult | None = None
         self.broken: SandboxError | None = None
         """The sandbox failed: that is no verdict on the submission."""
+        self.failure: CheckFailure | None = None
+        """What a check had to say about the answer."""
         self._test: SuiteTest | None = None
 
     def start(self, test: SuiteTest) -> None:
-        self._test, self.result, self.broken = test, None, None
+        self._test, self.result, self.broken, self.failure = test, None, None, None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
@@ -177,6 +194,7 @@ class _Recorder:
             current_student.reset(token)
         self.result = _result(self._test, outcome, message)
         self.result.finding = finding
+        self.failure = error if isinstance(error, CheckFailure) else None
 
 
 _RECORDER = pytest.StashKey[_Recorder]()
@@ -294,11 +312,13 @@ def run_suite(files: Sequence[Path], body: Callable[[Suite], T]) -> T:
         options += ["-p", f"no:{name}"]
     try:
         with _no_foreign_options():
-            pytest.main([*options, *map(str, files)], plugins=[plugin, driver])
+            status = pytest.main([*options, *map(str, files)], plugins=[plugin, driver])
     finally:
         _forget(files)
     if driver.error is not None:
         raise driver.error
+    if status == pytest.ExitCode.INTERRUPTED:  # pytest keeps a Ctrl-C during collection to itself
+        raise KeyboardInterrupt
     if not driver.ran:
         raise SuiteError(
             f"The suite cannot be collected: {'; '.join(driver.problems) or 'pytest did not start'}."

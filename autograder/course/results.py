@@ -46,7 +46,10 @@ class TestResult(_Model):
     outcome: Outcome
     message: str = ""
     diagnosis: str | None = None
-    """The sentence of the known mistake whose results these are, or None."""
+    """The sentence of the known mistake whose results these are, or of the simple family that the wrong
+    answer is of; None where neither is known."""
+    family: str = ""
+    """The family whose sentence `diagnosis` is ("scaled", "transposed", ...); empty for a known mistake."""
     weight: float = 1.0
     seconds: float = 0.0
     finding: Finding | None = None

@@ -173,7 +173,7 @@ def _diagnoses(graded: Sequence[SubmissionResult]) -> list[dict[str, Any]]:
     for submission in graded:
         for question in submission.questions:
             for test in question.tests:
-                if test.outcome != "passed" and test.diagnosis:
+                if test.outcome != "passed" and test.diagnosis and not test.family:
                     made[question.name, test.diagnosis].add(submission.student)
     ranked = sorted(made.items(), key=lambda item: (-len(item[1]), item[0]))
     return [

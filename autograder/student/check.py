@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from autograder.checking.diagnosis import explain_by_families
 from autograder.checking.failure import fail
 from autograder.checking.namespace import Namespace, parameter_names
 from autograder.checking.proxy import Student, local_student
@@ -71,7 +72,9 @@ def check_namespace(question: str, namespace: dict[str, Any], suite_file: Path) 
             close = get_close_matches(question, known, 1)
             hint = f'Did you mean check("{close[0]}")?' if close else f"There are: {', '.join(known)}."
             raise CheckError(f"{suite_file.name} has no check called {question!r}. {hint}")
-        return [run.result for run in suite.run(NotebookContext(namespace), tests)]
+        runs = suite.run(NotebookContext(namespace), tests)
+        explain_by_families(runs)
+        return [run.result for run in runs]
 
     try:
         return run_suite([suite_file], run)

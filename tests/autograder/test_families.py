@@ -1,0 +1,182 @@
+"""Simple families of wrong answers: each is named where it holds, and nothing is where it does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autograder.checking import assert_close, assert_stable
+from autograder.checking.failure import CheckFailure
+from autograder.checking.families import relate, relate_lists
+from autograder.checking.named_numbers import NamedNumbers, named_numbers
+
+RNG = np.random.default_rng(7)
+X = RNG.normal(size=(6, 4))
+W = RNG.normal(size=(4, 3))
+Y = RNG.normal(size=(6, 3))
+SQUARE = RNG.normal(size=(5, 5))
+IMAGES = RNG.normal(size=(2, 3, 4, 5))
+LONG = RNG.normal(size=9)
+LABELS = np.array([3, 0, 2, 2, 1, 4])
+CALL = named_numbers({"X": X, "W": W, "reg": 0.3, "config": {"momentum": 0.9, "velocity": Y}})
+
+
+def named(got: Any, expected: Any, numbers: NamedNumbers = CALL, rtol: float = 1e-7) -> tuple[str, str]:
+    relation = relate(np.asarray(got), np.asarray(expected), numbers, rtol=rtol, atol=1e-9)
+    return (relation.family, relation.sentence) if relation else ("", "")
+
+
+CASES: list[tuple[str, Any, Any, str]] = [
+    ("scaled", 6 * Y, Y, "times 6, and 6 is the length of axis 0 of X and "),
+    ("scaled", Y / 6, Y, "times 1/6, and 6 is the length of axis 0 of X and "),
+    ("scaled", -6 * Y, Y, "times minus 6, and"),
+    ("scaled", 2 * Y, Y, "Every element is twice the right one."),
+    ("scaled", -Y / 2, Y, "half the right one, with the other sign"),
+    ("scaled", Y * 0.3, Y, "times reg = 0.3."),
+    ("scaled", Y * (1 - 0.9), Y, "1 - config['momentum'] with config['momentum'] = 0.9"),
+    ("scaled", Y * 6 / 5, Y, "times 6/5, and 6 is"),
+    ("scaled", Y * 1.7, Y, "the right one times 1.7:"),
+    ("scaled", np.float64(2.5) * 6, 2.5, "The result is the right one times 6,"),
+    ("scaled", Y * np.abs(Y[:, :1]), Y, "The elements along axis 1 have the right ratios"),
+    ("sign", -Y, Y, "right but for its sign"),
+    ("sign", np.array([True, False, True]), np.array([False, True, False]), "Every yes is a no"),
+    ("zeros", np.zeros((6, 3)), Y, "Every element is 0"),
+    ("function", np.sqrt(np.abs(Y) + 1), np.abs(Y) + 1, "the square root of the right one"),
+    ("function", 1 - np.abs(Y), np.abs(Y), "1 minus the right one"),
+    ("function", np.abs(Y), Y, "the absolute value"),
+    ("transposed", SQUARE.T, SQUARE, "rows and columns"),
+    ("transposed", Y.T, Y, "rows and columns"),
+    ("transposed", Y.T.reshape(6, 3), Y, "A reshape does not exchange axes"),
+    ("transposed", IMAGES.transpose(0, 2, 3, 1), IMAGES, "transpose(0, 2, 3, 1)"),
+    ("transposed", IMAGES.transpose(0, 2, 3, 1).reshape(2, -1), IMAGES, "reshaped to (2, 60)"),
+    ("offset", np.r_[0.0, LONG[:-1]], LONG, "one step late"),
+    ("offset", np.r_[LONG[1:], 9.0], LONG, "one step early"),
+    ("offset", LABELS + 1, LABELS, "Every number is one too large."),
+    ("offset", LONG[:-1], LONG, "the last along axis 0 is missing"),
+    ("offset", LONG[1:], LONG, "the first along axis 0 is missing"),
+    ("offset", np.r_[3.0, LONG], LONG, "the first along axis 0 is too many"),
+    ("partial", LONG[2:], LONG, "the first 2 along axis 0 are missing"),
+    ("reversed", Y[::-1], Y, "reverse order along axis 0"),
+    ("shifted", Y + 0.25, Y, "too large by the same amount, 0.25."),
+    ("shifted", Y - Y[:, :1], Y, "The elements along axis 1 have the right differences"),
+    ("reduced", Y, Y.sum(axis=0), "not yet summed over axis 0"),
+    ("reduced", Y, Y.mean(axis=1), "not yet averaged over axis 1"),
+    ("reduced", IMAGES, IMAGES.sum(axis=(0, 2, 3)), "not yet summed over axes 0, 2, 3"),
+    ("reduced", LONG, LONG.mean(), "not yet averaged over axis 0"),
+    ("reduced", Y.sum(), Y.sum(axis=0), "the sum of the right result over axis 0"),
+    ("reduced", Y.mean(axis=1), Y, "the mean of the right result over axis 1"),
+    ("broadcast", np.broadcast_to(Y.sum(axis=0), (6, 3)), Y, "All elements along axis 0 are the same"),
+    ("broadcast", np.tile(LONG, (4, 1)), LONG, "shape (9,) was broadcast to (4, 9)"),
+    ("broadcast", LONG[:, None] + np.zeros(9), LONG, "shape (9,) was broadcast to (9, 9)"),
+    ("broadcast", LONG[:, None] * LONG + np.diag(LONG - LONG**2), LONG, "stand on the diagonal"),
+    ("reshaped", LONG[:, None], LONG, "an axis of length 1 too many"),
+    ("reshaped", np.array([2.5]), 2.5, "an axis of length 1 too many"),
+    ("reshaped", Y.ravel(), Y, "in shape (18,) where (6, 3) was expected"),
+    ("term", W * 2.5 - 2 * 0.3 * W[::-1], W * 2.5 - 2 * 0.3 * W[::-1] + 0.6 * W, "exactly minus 2 * reg"),
+    ("term", 1.7, 1.7 + 0.3 * float((W**2).sum()), "too small by the sum of squares of W times reg = 0.3"),
+    ("partial", np.where(np.arange(6)[:, None] < 1, Y, Y**2 + 3), Y, "Right for the first only along axis 0"),
+    ("partial", np.where(np.arange(6)[:, None] < 5, Y, Y**2 + 3), Y, "all but the last along axis 0"),
+    ("partial", np.where(np.arange(6)[:, None] % 2, Y, Y**2 + 3), Y, "numbers 1, 3, 5 along axis 0"),
+    ("precision", Y.astype(np.float32), Y, "the result is float32"),
+    ("precision", Y.astype(np.float32).astype(float), Y, "Right to about"),
+    ("unstable", np.where(Y > 0.5, np.inf, Y), Y, "Right wherever it is finite"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("family", "got", "expected", "says"), CASES)
+def test_a_family_is_named_where_it_holds(family: str, got: Any, expected: Any, says: str) -> None:
+    found, sentence = named(got, expected)
+    assert found == family, sentence
+    assert says in sentence
+
+
+UNRELATED: list[tuple[Any, Any]] = [
+    (Y + 1e-3 * RNG.normal(size=Y.shape), Y),
+    (2 * Y + 1e-5, Y),
+    (RNG.normal(size=(6, 3)), Y),
+    (RNG.normal(size=(3, 6)), Y),
+    (RNG.normal(size=3), Y),
+    (2.7, 2.5),  # any number is some multiple of any other
+    (np.array([4.0]), np.array([2.7])),
+    (np.array([4.0, 4.0, 4.0]), np.array([2.7, 2.7, 2.7])),
+    (Y * 3.1e-1, np.zeros((6, 3))),  # nothing is a multiple of zero
+    (np.ones((6, 3)), np.zeros((6, 3))),
+    (np.zeros(1), np.ones(1)),
+    (np.array([2, 3, 2, 0, 1, 4]), LABELS),
+    (np.where(RNG.random(Y.shape) < 0.5, Y, Y + 1), Y),  # wrong here and there
+    (np.where(Y > 0, np.nan, Y + 1), Y),
+    (np.full((6, 3), np.nan), Y),
+    (Y, np.where(Y > 0, np.inf, Y)),
+    (np.empty((0, 3)), Y),
+    (Y.astype(complex) * 2, Y),
+    (np.array(["a"]), np.array([1.0])),
+]
+
+
+@pytest.mark.parametrize(("got", "expected"), UNRELATED)
+def test_nothing_is_named_where_nothing_holds(got: Any, expected: Any) -> None:
+    assert named(got, expected) == ("", "")
+
+
+def test_chance_makes_no_family() -> None:
+    rng = np.random.default_rng(11)
+    for _ in range(300):
+        shape = tuple(rng.integers(1, 6, size=rng.integers(0, 4)))
+        expected = rng.normal(size=shape)
+        other = shape if rng.random() < 0.7 else tuple(rng.permutation(shape))
+        assert named(rng.normal(size=other), expected) == ("", ""), (shape, other)
+
+
+def test_a_large_answer_is_not_searched() -> None:
+    large = np.ones(1_000_001)
+    large[0] = 3
+    assert named(2 * large, large) == ("", "")
+
+
+def test_lists_of_numbers_are_compared_as_a_whole() -> None:
+    history = [3.0, 2.0, 1.5, 1.1, 0.9]
+    late = relate_lists([9.0, *history[:-1]], history, 1e-7, 1e-9)
+    assert late is not None and late.family == "offset"
+    longer = relate_lists([*history, 0.7], history, 1e-7, 1e-9)
+    assert longer is not None and longer.family == "offset" and "too many" in longer.sentence
+    assert relate_lists(["a"] * 5, history, 1e-7, 1e-9) is None
+    assert relate_lists([1.0], history, 1e-7, 1e-9) is None
+
+
+def relation_of(check: Any, *args: Any, **options: Any) -> Any:
+    with pytest.raises(CheckFailure) as raised:
+        check(*args, **options)
+    return raised.value
+
+
+def test_assertions_carry_the_relation() -> None:
+    assert relation_of(assert_close, 2 * Y, Y).relation.family == "scaled"
+    assert relation_of(assert_close, Y.T, Y).relation.family == "transposed"
+    assert relation_of(assert_close, (1.0, -Y), (1.0, Y)).relation.family == "sign"
+    assert (
+        relation_of(assert_close, [0.0, 3.0, 2.0, 1.0, 0.5], [3.0, 2.0, 1.0, 0.5, 0.2]).relation.family
+        == "offset"
+    )
+    failure = relation_of(assert_stable, np.where(Y > 0.5, np.nan, Y), Y)
+    assert failure.nonfinite and failure.relation.family == "unstable"
+    failure = relation_of(assert_stable, np.nan)
+    assert failure.nonfinite and failure.relation is None
+    assert relation_of(assert_close, np.nan, 1.5).nonfinite
+    assert not relation_of(assert_close, 2.0, 1.5).nonfinite
+
+
+def test_a_check_that_is_tighter_holds_a_relation_more_tightly() -> None:
+    nearly = 2 * Y * (1 + 1e-5 * RNG.normal(size=Y.shape))
+    assert named(nearly, Y, rtol=1e-7) == ("", "")
+    assert named(nearly, Y, rtol=1e-4)[0] == "scaled"
+
+
+def test_names_come_from_the_call() -> None:
+    numbers = named_numbers({"x": np.ones((7, 5)), "y": np.zeros(7, int), "p": 0.25, "flag": True})
+    assert numbers.sizes == {7: "the length of axis 0 of x and y", 5: "the length of axis 1 of x"}
+    assert numbers.scalars == {"p": 0.25}
+    assert list(numbers.arrays) == ["x"]
+    assert numbers.factor_in_words(1 / 0.75, 1e-6) == "1/(1 - p) with p = 0.25"
+    assert numbers.factor_in_words(3.3, 1e-6) == ""
