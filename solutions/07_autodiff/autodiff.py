@@ -179,7 +179,7 @@ show_table(axes[0, 1], row, "row", "Blues")
 show_table(axes[0, 2], column + row, "column + row", "Blues")
 show_table(axes[1, 2], arriving, "gradient that arrives", "PuOr_r")
 show_table(axes[1, 1], unbroadcast(arriving, row.shape), "gradient of the row", "PuOr_r")
-show_table(axes[1, 0], unbroadcast(arriving, column.shape), "of the column", "PuOr_r")
+show_table(axes[1, 0], unbroadcast(arriving, column.shape), "gradient of\nthe column", "PuOr_r")
 plt.show()
 
 # %% [markdown]
@@ -512,7 +512,7 @@ print(f"40 steps: h40 = {climbed['h40']:,.0f}")
 print(f"paths to h40: {climbed['paths from h0']:,.0f} from h0, {climbed['paths from h1']:,.0f} from h1")
 
 # %% [markdown]
-# That graph has a hundred million paths and forty ops, and the way back took forty steps.
+# That graph has more than a hundred million paths and 39 ops, and the way back took 39 steps.
 #
 # ## 4. Arithmetic
 #
@@ -969,7 +969,12 @@ fig, ax = plt.subplots(figsize=(8.5, 3.6))
 ax.barh(list(worst), list(worst.values()), color="tab:blue")
 ax.axvline(1e-7, color="tab:red", ls="--", lw=1)
 ax.text(1.2e-7, len(worst) - 1, "1e-7", color="tab:red", va="center")
-ax.set(xscale="log", xlim=(1e-13, 1e-6), title="largest difference from central differences")
+ax.set(
+    xscale="log",
+    xlim=(1e-13, 1e-6),
+    xlabel="largest difference",
+    title="Gradients against central differences",
+)
 ax.invert_yaxis()
 fig.tight_layout()
 plt.show()
@@ -1110,8 +1115,8 @@ check("train")
 # %% [markdown]
 # **A boundary on the move.** Two spirals of points, red and blue, and a network with two hidden layers. The
 # colour of the ground is the probability that the network gives to blue, the line is where it cannot decide.
-# It begins as chance has it, soon finds a nearly straight cut, which is all that a linear classifier could
-# do, and bends it until it fits.
+# A straight line gets 62 % of them right, and nothing better can be done without a hidden layer. The network
+# begins as chance has it, passes that within ten epochs, and then bends its line until it fits.
 
 # %% tags=["show"]
 rng = np.random.default_rng(1)
@@ -1131,17 +1136,17 @@ def show_boundary(ax, net, title):
     ax.contourf(span, span, blue, levels=np.linspace(0, 1, 21), cmap="RdBu", alpha=0.75)
     ax.contour(span, span, blue, levels=[0.5], colors="black", linewidths=1)
     for side, colour in enumerate(("tab:red", "tab:blue")):
-        ax.scatter(*points[sides == side].T, s=7, color=colour, edgecolor="white", linewidth=0.3)
+        ax.scatter(*points[sides == side].T, s=13, color=colour, edgecolor="white", linewidth=0.6)
     right = np.mean(net(points).data.argmax(axis=1) == sides)
     ax.set_title(f"{title}: {right:.0%}", fontsize=10)
     ax.set(xticks=[], yticks=[], aspect="equal")
 
 
 spiral_net = MLP((2, 32, 32, 2), "tanh", seed=3)
-fig, axes = plt.subplots(1, 5, figsize=(13, 3))
-passed, spiral_losses = 0, []
-for ax, epochs in zip(axes, (0, 10, 50, 150, 400), strict=True):
-    spiral_losses += train(spiral_net, points, sides, epochs - passed, learning_rate=0.2, seed=epochs)
+fig, axes = plt.subplots(1, 4, figsize=(11.5, 3.2))
+passed = 0
+for ax, epochs in zip(axes, (0, 10, 50, 150), strict=True):
+    train(spiral_net, points, sides, epochs - passed, learning_rate=0.2, seed=epochs)
     passed = epochs
     show_boundary(ax, spiral_net, f"{epochs} epochs")
 fig.tight_layout()
@@ -1181,7 +1186,8 @@ for name, colour in COLOURS.items():
     axes[0].semilogy(range(1, 10), sizes, "o-", color=colour, label=name)
 
     show_run(axes[1], train(net, X_train, y_train, epochs=25, learning_rate=0.05), net, name)
-axes[0].set(title="size of the gradient before training", xlabel="layer", xticks=range(1, 10))
+axes[0].set(title="gradient of the weights before training", xticks=range(1, 10))
+axes[0].set(xlabel="layer", ylabel="root mean square")
 axes[1].axhline(np.log(10), color="0.5", ls="--", lw=1)
 axes[1].text(25, np.log(10) + 0.04, "guessing: log 10", ha="right", color="0.4", fontsize=9)
 axes[1].set(title="training loss, eight hidden layers", xlabel="epoch", ylim=(0, 2.6))

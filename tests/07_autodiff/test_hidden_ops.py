@@ -7,8 +7,7 @@ without a backward pass and gradients without looking at values, so that neither
 import numpy as np
 import pytest
 
-from autograder.checking import StudentError, assert_close, assert_stable, fail, numerical_gradient
-from autograder.checking.plugin import CONTEXT
+from autograder.checking import assert_close, assert_stable, fail, numerical_gradient
 
 
 def cross_entropy(scores, labels):
@@ -32,28 +31,6 @@ NUMPY = {
     "tanh": np.tanh,
     "softmax_cross_entropy": cross_entropy,
 }
-
-
-@pytest.fixture
-def with_any_ops(request, student):
-    """Runs a check with the student's own ops; where it fails, once more with the solution's in their place.
-
-    Here that is unbroadcast, an error in which has been paid for in its own question.
-    """
-
-    def run(check, names):
-        try:
-            check(student)
-        except (AssertionError, StudentError):
-            context = request.config.stash.get(CONTEXT, None)
-            if context is None:  # pytest was started by hand
-                student.give(names)
-                check(student)
-                return
-            with context.student(context.seed, names) as other:
-                check(other)
-
-    return run
 
 
 def evaluate(student, steps, inputs):
@@ -110,6 +87,7 @@ def check_gradients(student, rng, op, cases, names=None, hint=""):
 
 # --- arithmetic
 
+UNBROADCAST = ["unbroadcast"]  # an error in it has been paid for in its own question
 PATTERNS = [
     ((2, 3), (2, 3)),
     ((), ()),
@@ -136,11 +114,6 @@ def operands(rng, patterns=PATTERNS):
     return cases
 
 
-def check_arithmetic(with_any_ops, rng, op, names, hint=""):
-    cases = operands(rng)
-    with_any_ops(lambda student: check_gradients(student, rng, op, cases, names, hint), ["unbroadcast"])
-
-
 @pytest.mark.question("arithmetic")
 def test_arithmetic_values(student, rng):
     """a - b, a * b and a / b are right in every pattern of broadcasting."""
@@ -151,35 +124,35 @@ def test_arithmetic_values(student, rng):
 BROADCAST_HINT = "Each gradient has the shape of its own operand: unbroadcast both."
 
 
-@pytest.mark.question("arithmetic")
-def test_add_gradients(with_any_ops, rng):
+@pytest.mark.question("arithmetic", given=UNBROADCAST)
+def test_add_gradients(student, rng):
     """The gradients of a + b are right in every pattern of broadcasting."""
-    check_arithmetic(with_any_ops, rng, "add", ["a", "b"], BROADCAST_HINT)
+    check_gradients(student, rng, "add", operands(rng), ["a", "b"], BROADCAST_HINT)
 
 
-@pytest.mark.question("arithmetic")
-def test_sub_gradients(with_any_ops, rng):
+@pytest.mark.question("arithmetic", given=UNBROADCAST)
+def test_sub_gradients(student, rng):
     """The gradients of a - b are right in every pattern of broadcasting."""
-    check_arithmetic(with_any_ops, rng, "sub", ["a", "b"], BROADCAST_HINT)
+    check_gradients(student, rng, "sub", operands(rng), ["a", "b"], BROADCAST_HINT)
 
 
-@pytest.mark.question("arithmetic", weight=2)
-def test_mul_gradients(with_any_ops, rng):
+@pytest.mark.question("arithmetic", weight=2, given=UNBROADCAST)
+def test_mul_gradients(student, rng):
     """The gradients of a * b are right in every pattern of broadcasting."""
     hint = "The gradient of a is dout * b, summed to the shape of a."
-    check_arithmetic(with_any_ops, rng, "mul", ["a", "b"], hint)
+    check_gradients(student, rng, "mul", operands(rng), ["a", "b"], hint)
 
 
-@pytest.mark.question("arithmetic")
-def test_div_gradient_of_a(with_any_ops, rng):
+@pytest.mark.question("arithmetic", given=UNBROADCAST)
+def test_div_gradient_of_a(student, rng):
     """The gradient of a in a / b is right in every pattern of broadcasting."""
-    check_arithmetic(with_any_ops, rng, "div", ["a"], "dout / b, summed to the shape of a.")
+    check_gradients(student, rng, "div", operands(rng), ["a"], "dout / b, summed to the shape of a.")
 
 
-@pytest.mark.question("arithmetic", weight=2)
-def test_div_gradient_of_b(with_any_ops, rng):
+@pytest.mark.question("arithmetic", weight=2, given=UNBROADCAST)
+def test_div_gradient_of_b(student, rng):
     """The gradient of b in a / b is right in every pattern of broadcasting."""
-    check_arithmetic(with_any_ops, rng, "div", ["b"], "-dout * a / b**2, summed to the shape of b.")
+    check_gradients(student, rng, "div", operands(rng), ["b"], "-dout * a / b**2, summed to the shape of b.")
 
 
 # --- matmul
@@ -211,7 +184,7 @@ def test_matmul_gradient_of_b(student, rng):
 
 # --- sum and mean
 
-AXES = [None, 0, 1, 2, -1, -2, (0, 1), (0, 2), (-1, -3), (0, 1, 2)]
+AXES = [None, 0, 1, -1, -2, (0, 2), (-1, -3), (0, 1, 2)]
 
 
 def reductions(rng, keepdims):
@@ -396,7 +369,7 @@ def test_loss_inside_a_graph(student, rng):
     scores, labels = rng.normal(size=(3, 4)), np.array([0, 2, 2])
     loss = ("loss", "softmax_cross_entropy", "scores", labels)
     once = numerical_gradient(lambda value: np.array(cross_entropy(value, labels)), scores)
-    for dout in (None, 2.0, np.array(-0.5)):
+    for dout in (None, np.array(2.0), np.array(-0.5)):
         steps = [loss, ("", "backward", "loss", dout), ("d", "grad", "scores")]
         got = evaluate(student, steps, {"scores": scores})["d"]
         factor = 1.0 if dout is None else float(dout)
