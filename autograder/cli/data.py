@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from autograder.cli.screen import console
-from autograder.datasets import data_root, dataset_path, fetch, list_datasets
+from autograder.datasets import data_root, dataset_path, list_datasets
+from autograder.datasets.fetching import fetch
 
 
 def run_list() -> int:

@@ -7,17 +7,21 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autograder.cli.screen import progress
 from autograder.course import Course, load_course
 from autograder.course.results import Report, SubmissionResult
-from autograder.gradebook.database import Gradebook, default_url
+from autograder.gradebook import default_url
 from autograder.grading.grader import UNSAFE, Options
 from autograder.grading.identity import state_folder
 from autograder.grading.recording import GradebookRecorder
 from autograder.grading.run import RunOptions, check_report_path, grade_submissions, write_report
 from autograder.notebook.collect import collect
 from autograder.publishing import write_feedback
+
+if TYPE_CHECKING:
+    from autograder.gradebook.database import Gradebook
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,9 @@ def graded_report(
     with ExitStack() as stack:
         recorder = None
         if command.gradebook:
-            gradebook = stack.enter_context(Gradebook(command.db or default_url(course), course))
-            recorder = GradebookRecorder(
-                gradebook,
-                {found.student: found.timestamp for found in collected.submissions if found.exact_time},
+            times = {found.student: found.timestamp for found in collected.submissions if found.exact_time}
+            recorder = stack.enter_context(
+                GradebookRecorder(lambda: _open_gradebook(command.db or default_url(course), course), times)
             )
         update = stack.enter_context(progress(assignment.slug, quiet=command.quiet))
 
@@ -87,6 +90,12 @@ def graded_report(
             update(done, total)
 
         return grade_submissions(course, assignment, collected, options, recorder, tell, deliver)
+
+
+def _open_gradebook(url: str, course: Course) -> Gradebook:
+    from autograder.gradebook.database import Gradebook  # nbgrader takes seconds to import
+
+    return Gradebook(url, course).__enter__()
 
 
 def _default_report(course: Course, slug: str) -> Path:

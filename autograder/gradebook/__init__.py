@@ -1,8 +1,17 @@
-"""nbgrader's database and the graded copies beside it, so that formgrader, exports and manual grades work."""
+"""nbgrader's database and the graded copies beside it, so that formgrader, exports and manual grades work.
+
+Importing nbgrader takes longer than grading a submission. So this package imports none of it, and who opens a
+`database.Gradebook` does so while something else is going on.
+"""
 
 from __future__ import annotations
 
-from autograder.gradebook.copies import grade_cells_from, write_graded_copy
-from autograder.gradebook.database import Gradebook, GradebookError, default_url
+from autograder.course import Course
 
-__all__ = ["Gradebook", "GradebookError", "default_url", "grade_cells_from", "write_graded_copy"]
+
+def default_url(course: Course) -> str:
+    """nbgrader's own place for the database: gradebook.db in the course's folder."""
+    return f"sqlite:///{course.root.absolute() / 'gradebook.db'}"
+
+
+__all__ = ["default_url"]

@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nbformat import from_dict
-
 from autograder.course import Assignment
 from autograder.course.files import write_whole
 from autograder.course.results import QuestionResult, SubmissionResult, TestResult
@@ -29,8 +27,8 @@ def grade_cells_from(notebook: Any, result: SubmissionResult) -> None:
 
     Parameters
     ----------
-    notebook : nbformat node
-        Changed in place: only the outputs of grade cells, and their execution counts.
+    notebook : dict
+        In nbformat 4. Changed in place: only the outputs of grade cells, and their execution counts.
     result : SubmissionResult
     """
     questions = {question.name: question for question in result.questions}
@@ -43,7 +41,7 @@ def grade_cells_from(notebook: Any, result: SubmissionResult) -> None:
             name=name, points=0.0, max_points=float(nbgrader.get("points", 0))
         )
         cell["execution_count"] = None
-        cell["outputs"] = [from_dict(output) for output in _outputs(question)]
+        cell["outputs"] = _outputs(question)
 
 
 def _outputs(question: QuestionResult) -> list[dict[str, Any]]:
@@ -84,7 +82,8 @@ def write_graded_copy(
     assignment : Assignment
     student : str
         A safe id.
-    notebook : nbformat node
+    notebook : dict
+        In nbformat 4.
     timestamp : datetime, optional
         When the submission was handed in; with a time zone.
 

@@ -18,16 +18,9 @@ from autograder.gradebook.release import RegisteredNotebook, register_release
 from autograder.gradebook.schema import open_engine, prepare_schema, shown_url
 from autograder.notebook.intake import ReleaseError, read_release
 
-__all__ = ["Gradebook", "GradebookError", "default_url"]
-
 # SQLite takes at most 32766 values in one statement; others less.
 _CHUNK = 500
 _NO_RESPONSE = "No response."
-
-
-def default_url(course: Course) -> str:
-    """nbgrader's own place for the database: gradebook.db in the course's folder."""
-    return f"sqlite:///{course.root.absolute() / 'gradebook.db'}"
 
 
 class Gradebook:

@@ -6,8 +6,6 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
-
 
 class GradebookError(Exception):
     """The gradebook could not be used, and is as it was; the message is one or two plain sentences."""
@@ -28,6 +26,8 @@ _SQLITE = {
 @contextmanager
 def plain_database_errors(where: str) -> Iterator[None]:
     """Turn SQLAlchemy's errors into `GradebookError`. `where` names the database, without its password."""
+    from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
     try:
         yield
     except DBAPIError as error:

@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from nbconvert.exporters import NotebookExporter
+from nbformat import from_dict
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from autograder.course import Assignment, load_course
-from autograder.gradebook import GradebookError, grade_cells_from
+from autograder.gradebook.copies import grade_cells_from
+from autograder.gradebook.errors import GradebookError
 from autograder.notebook.collect import UnreadableError
 from autograder.notebook.entries import read_content
 from autograder.notebook.intake import IntakeError, read_release, read_submission
@@ -54,7 +56,7 @@ class SubmissionExporter(NotebookExporter):  # type: ignore[misc] # nbconvert ha
             raise SubmissionRefused(f"{filename}: {error}") from None
         for repair in intake.repairs:
             self.log.warning("%s: %s", filename, repair)
-        exported = self.from_notebook_node(intake.notebook, resources=resources, **options)
+        exported = self.from_notebook_node(from_dict(intake.notebook), resources=resources, **options)
         return exported
 
 
@@ -82,6 +84,7 @@ class SandboxedGrader(NbGraderPreprocessor):  # type: ignore[misc] # nbgrader ha
             self.log.info("%s: %s", student, repair)
         _check_points(nb, assignment)
         grade_cells_from(nb, result)
+        nb.cells = from_dict(nb.cells)  # nbgrader reads the new outputs by attribute
         return nb, resources
 
 

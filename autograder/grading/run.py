@@ -31,8 +31,16 @@ BATCH = 25
 class Recorder(Protocol):
     """Keeps results: the gradebook, or nothing."""
 
+    def check(self) -> None:
+        """Raise where it is known that nothing can be kept."""
+        ...
+
     def record(self, assignment: Assignment, graded: Sequence[Graded]) -> None:
-        """Keep a batch."""
+        """Keep a batch, now or soon."""
+        ...
+
+    def settle(self) -> None:
+        """Wait until every batch is kept."""
         ...
 
 
@@ -91,6 +99,8 @@ def grade_submissions(
             progress(len(results), len(tasks) + len(turned_away), graded.result)
         if len(batch) >= BATCH:
             flush()
+        elif recorder:
+            recorder.check()
 
     def flush() -> None:
         graded = list(batch)
@@ -117,6 +127,8 @@ def grade_submissions(
                 sandbox = _with_graders(assignment, options, len(left), run)
         finally:
             flush()
+            if recorder:
+                recorder.settle()
         results.sort(key=lambda result: result.student)
         report = Report(
             assignment=assignment.slug, suite_version=version, sandbox=sandbox, submissions=results

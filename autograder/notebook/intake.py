@@ -13,8 +13,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 from autograder.course import Limits
 from autograder.notebook.cells import Cell
 from autograder.notebook.rawnotebook import MAX_CELLS, IntakeError, RawCell, parse_notebook
@@ -24,10 +22,13 @@ from autograder.notebook.repair import (
     checked_questions,
     definitions,
     findings,
+    is_left_stub,
+    join_halves,
     match_cells,
     place_cells,
     same_text,
 )
+from autograder.notebook.surroundings import surroundings
 
 __all__ = ["Intake", "IntakeError", "Release", "ReleaseError", "name_of", "read_release", "read_submission"]
 
@@ -64,8 +65,8 @@ class Intake:
     """
     repairs: list[str]
     """A sentence for each thing that was mended or is not as the release made it."""
-    notebook: Any = field(repr=False)
-    """The graded copy to be: a nbformat 4.5 node with the release's frame and the student's answers."""
+    notebook: dict[str, Any] = field(repr=False)
+    """The graded copy to be, in nbformat 4.5: the release's frame with the student's answers."""
     sha256: str
     """Digest of the submitted bytes."""
     unanswered: tuple[str, ...] = ()
@@ -149,26 +150,35 @@ def read_submission(raw: bytes, release: Release, limits: Limits) -> Intake:
     """
     repairs: list[str] = []
     submitted = parse_notebook(raw, limits, repairs)
+    join_halves(submitted, repairs)
     matched = match_cells(submitted, release.cells)
     if release.cells and submitted and not any(place is not None for place in matched):
         repairs.append("No cell of the assignment was recognised: this may be another assignment's notebook.")
     repairs.extend(findings(submitted, matched, release.cells, release.points))
     placed = place_cells(submitted, matched, release.nodes)
-    notebook = nbformat.from_dict(
-        {
-            "nbformat": 4,
-            "nbformat_minor": 5,
-            "metadata": release.metadata,
-            "cells": [cell.node for cell in placed],
-        }
-    )
+    notebook = {
+        "nbformat": 4,
+        "nbformat_minor": 5,
+        "metadata": release.metadata,
+        "cells": [dict(cell.node) for cell in placed],  # whose outputs a graded copy replaces
+    }
+    cells = tuple(_cells(submitted, matched, placed, release.cells))
+    repairs.extend(surroundings(_own_words(cells, release)))
     return Intake(
-        cells=tuple(_cells(submitted, matched, placed, release.cells)),
+        cells=cells,
         repairs=repairs,
         notebook=notebook,
         sha256=hashlib.sha256(raw).hexdigest(),
         unanswered=_unanswered(submitted, matched, release.cells),
     )
+
+
+def _own_words(cells: Sequence[Cell], release: Release) -> Iterator[tuple[int, str]]:
+    """Position and source of the cells that are run and that the release does not hold like that."""
+    given = {cell.source for cell in release.cells}
+    for cell in cells:
+        if cell.kind == "code" and not cell.show and cell.source not in given:
+            yield cell.index + 1, cell.source
 
 
 def _cells(
@@ -181,7 +191,10 @@ def _cells(
     for item in placed:
         if item.position is not None:
             place = matched[item.position]
-            yield _submitted_cell(item.position, submitted[item.position], place, release, answers)
+            cell = _submitted_cell(item.position, submitted[item.position], place, release, answers)
+            if cell.question is not None and is_left_stub(cell.source, release[place or 0], submitted):
+                cell = replace(cell, tags=cell.tags | {"show"})
+            yield cell
         elif item.place is not None and release[item.place].question is None:
             # A stub that was put back is not run: it would hide what another cell defines.
             yield _restored_cell(item.place, release[item.place])

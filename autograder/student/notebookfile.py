@@ -16,8 +16,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
+from autograder.course import Limits
+from autograder.notebook.rawnotebook import IntakeError, parse_notebook
 from autograder.student.check import CheckError
 
 
@@ -34,26 +34,25 @@ def load_notebook(path: Path, note: Callable[[str], None]) -> dict[str, Any]:
     from IPython.core.inputtransformer2 import TransformerManager
 
     try:
-        notebook = nbformat.read(path, as_version=4)
+        cells = parse_notebook(path.read_bytes(), Limits(), [])
     except FileNotFoundError:
         raise CheckError(f"There is no notebook {path}.") from None
-    except Exception as error:  # nbformat lets many kinds of error through
-        raise CheckError(
-            f"{path} is not a readable notebook ({type(error).__name__}). Save it again in Jupyter."
-        ) from None
+    except OSError as error:
+        raise CheckError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except IntakeError as error:
+        raise CheckError(f"{path}: {error}") from None
     os.environ.setdefault("MPLBACKEND", "Agg")
     module = types.ModuleType("__main__")
     namespace = module.__dict__
     namespace["get_ipython"] = _NoShell
     with contextlib.chdir(path.absolute().parent):  # where Jupyter would run it
-        for number, cell in enumerate(notebook.cells, start=1):
-            tags = cell.get("metadata", {}).get("tags", [])
-            source = str(cell.get("source", ""))
-            if cell.get("cell_type") != "code" or "show" in tags or source.lstrip().startswith("check("):
+        for number, cell in enumerate(cells, start=1):
+            shows = "show" in cell.tags or cell.source.lstrip().startswith("check(")
+            if cell.kind != "code" or shows:
                 continue
             label = f"<cell {number}>"
             try:
-                code = TransformerManager().transform_cell(source)
+                code = TransformerManager().transform_cell(cell.source)
                 linecache.cache[label] = (len(code), None, code.splitlines(keepends=True), label)
                 with redirect_stdout(io.StringIO()):
                     exec(compile(code, label, "exec"), namespace)

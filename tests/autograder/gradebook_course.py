@@ -20,7 +20,8 @@ from traitlets.config import Config, PyFileConfigLoader
 from autograder.authoring.notebooks import release_notebook, serialise, solution_notebook
 from autograder.course import Assignment, Course, load_course
 from autograder.course.results import QuestionResult, SubmissionResult, TestResult
-from autograder.gradebook import Gradebook, default_url
+from autograder.gradebook import default_url
+from autograder.gradebook.database import Gradebook
 from autograder.notebook.intake import Intake, read_release, read_submission
 from autograder.notebook.percent import read_source
 

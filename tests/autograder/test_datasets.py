@@ -26,11 +26,11 @@ from autograder.datasets import (
     Recipe,
     data_root,
     dataset_path,
-    fetch,
     fetching,
     list_datasets,
     load_dataset,
 )
+from autograder.datasets.fetching import fetch
 from autograder.datasets.recipe import recipes
 from autograder.datasets.unpickle import read_pickle
 

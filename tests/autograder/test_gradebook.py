@@ -29,16 +29,11 @@ from sqlalchemy import event
 
 from autograder.course import Assignment, Course, load_course
 from autograder.course.results import QuestionResult, SubmissionResult, TestResult
-from autograder.gradebook import (
-    Gradebook,
-    GradebookError,
-    default_url,
-    grade_cells_from,
-    schema,
-    write_graded_copy,
-)
 from autograder.gradebook import database as database_module
-from autograder.gradebook.copies import MAX_SUMMARY, summary
+from autograder.gradebook import default_url, schema
+from autograder.gradebook.copies import MAX_SUMMARY, grade_cells_from, summary, write_graded_copy
+from autograder.gradebook.database import Gradebook
+from autograder.gradebook.errors import GradebookError
 
 
 @pytest.fixture

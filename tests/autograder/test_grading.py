@@ -29,11 +29,13 @@ from autograder.checking.proxy import Student
 from autograder.checking.runner import SuiteError
 from autograder.course import Assignment, Course, Limits, load_course
 from autograder.course.results import Report, SubmissionResult
+from autograder.gradebook.errors import GradebookError
 from autograder.grading import Grader, Options, grade_one, jobs, journal, with_grader
 from autograder.grading import run as run_module
 from autograder.grading.grader import UNSAFE, Graded
 from autograder.grading.identity import StateError, course_key, submission_seed
 from autograder.grading.journal import Journal
+from autograder.grading.recording import GradebookRecorder
 from autograder.grading.run import ReportError, RunOptions, check_report_path, grade_submissions, write_report
 from autograder.grading.session import LoadedSubmission, served_upcall
 from autograder.notebook.cells import Cell
@@ -122,7 +124,7 @@ def cases_of(a: Assignment) -> dict[str, Case]:
         "hangs at load": (notebook(a, own="while True:\n    pass"), 5.0, "longer than 1 s and was left out"),
         "exits at load": (notebook(a, own=exits), 5.0, "ended the process it ran in and was left out"),
         "sys.exit at load": (notebook(a, own="import sys\nsys.exit(0)"), 5.0, "raised SystemExit: 0"),
-        "answer exits at load": (notebook(a, softmax=f"{exits}def softmax(s): ..."), 2.0, "was left out"),
+        "answer exits at load": (notebook(a, softmax=f"{exits}def softmax(s): ..."), 2.0, "only what it defines was read"),
         "raises half way": (notebook(a, softmax="1 / 0\ndef softmax(s): ..."), 2.0, "line 1, raised ZeroDiv"),
         "surrogate": (notebook(a, own="text = '\ud800'"), 5.0, ""),
         "doubled": (doubled(a, answers_of(a)["softmax"]), 5.0, ""),
@@ -747,7 +749,13 @@ def test_the_recorder_gets_each_result_once_and_its_failure_loses_nothing(
 
     class Recorder:
         def __init__(self, fails: bool) -> None:
-            self.fails, self.seen, self.calls = fails, list[str](), 0
+            self.fails, self.seen, self.calls, self.settled = fails, list[str](), 0, False
+
+        def check(self) -> None:
+            pass
+
+        def settle(self) -> None:
+            self.settled = True
 
         def record(self, assignment: Assignment, graded: Any) -> None:
             self.calls += 1
@@ -762,4 +770,30 @@ def test_the_recorder_gets_each_result_once_and_its_failure_loses_nothing(
     working = Recorder(fails=False)
     run(course, folder, recorder=working, resume=True)
     assert working.seen == ["ada", "bob", "cem"] == instant
-    assert working.calls == 2
+    assert working.calls == 2 and working.settled
+
+
+def test_a_gradebook_that_cannot_be_opened_stops_the_run_and_loses_nothing(
+    course: Course, instant: list[str]
+) -> None:
+    def open_gradebook() -> Any:
+        raise GradebookError("The gradebook is locked.")
+
+    recorder = GradebookRecorder(open_gradebook, {})
+    assert isinstance(recorder._opened.exception(), GradebookError)  # not before the thread has tried
+    with recorder, pytest.raises(GradebookError, match="locked"):
+        run(course, honest(course), recorder=recorder)
+    assert instant == ["ada"] and set(finished(course)) == {"ada"}
+
+
+def test_an_error_of_the_last_batch_comes_out_too(course: Course, instant: list[str]) -> None:
+    class Locked:
+        def record(self, *_: Any, **__: Any) -> None:
+            raise GradebookError("The gradebook is locked.")
+
+        def close(self) -> None:
+            pass
+
+    with GradebookRecorder(Locked, {}) as recorder, pytest.raises(GradebookError, match="locked"):
+        run(course, honest(course), recorder=recorder)
+    assert set(finished(course)) == EVERYBODY

@@ -67,6 +67,11 @@ def cell(document: Document, name: str) -> dict[str, Any]:
     return found
 
 
+def cells_of(intake: Intake) -> Any:
+    """The cells of the graded copy, with their entries as attributes."""
+    return nbformat.from_dict(intake.notebook).cells
+
+
 def read(document: Document | bytes, release: Release, **limits: int) -> Intake:
     raw = document if isinstance(document, bytes) else json.dumps(document).encode()
     return read_submission(raw, release, Limits(**limits))
@@ -222,9 +227,9 @@ def test_format_4_of_any_minor(solved: Document, release: Release, minor: int) -
     intake = read(solved, release)
     assert intake.repairs == []
     assert ran(intake) == LOADED
-    ids = [one.id for one in intake.notebook.cells]
+    ids = [one.id for one in cells_of(intake)]
     assert len(set(ids)) == len(ids)
-    assert ids == [one.id for one in read(solved, release).notebook.cells]
+    assert ids == [one.id for one in cells_of(read(solved, release))]
 
 
 def test_missing_parts(solved: Document, release: Release) -> None:
@@ -255,7 +260,7 @@ def test_lost_metadata_is_found_again_by_the_text(solved: Document, release: Rel
     assert intake.repairs == ["nbgrader's metadata was missing in 7 cells; they were recognised by the text."]
     assert ran(intake) == LOADED
     assert [one.grade_id for one in intake.cells][2:7:3] == ["relu_forward", "softmax"]
-    assert [one.metadata for one in intake.notebook.cells] == [node["metadata"] for node in release.nodes]
+    assert [one.metadata for one in cells_of(intake)] == [node["metadata"] for node in release.nodes]
 
 
 @pytest.mark.parametrize("kind", ["markdown", "raw"])
@@ -264,7 +269,7 @@ def test_a_solution_cell_of_another_type_is_code(solved: Document, release: Rele
     intake = read(solved, release)
     assert intake.repairs == [f"The type of cell 6 (softmax) was {kind}; it was read as code."]
     assert ran(intake) == LOADED
-    assert intake.notebook.cells[5].cell_type == "code"
+    assert cells_of(intake)[5].cell_type == "code"
     nbformat.validate(intake.notebook)
 
 
@@ -286,9 +291,7 @@ def test_a_duplicated_solution_runs_twice_in_order(solved: Document, release: Re
         second["source"],
     ]
     graded = [
-        one
-        for one in intake.notebook.cells
-        if one.metadata.get("nbgrader", {}).get("grade_id") == "relu_forward"
+        one for one in cells_of(intake) if one.metadata.get("nbgrader", {}).get("grade_id") == "relu_forward"
     ]
     assert [one.source for one in graded] == [second["source"]], "as in nbgrader the last one keeps the id"
     nbformat.validate(intake.notebook)
@@ -315,7 +318,7 @@ def test_deleted_cells_come_back(solved: Document, release: Release) -> None:
     assert ran(intake) == LOADED[:2], "the imports run, before what needs them; the stub does not"
     assert name_of(intake.runnable[0]) == "a cell of the assignment that was put back"
     assert name_of(intake.runnable[1]) == "cell 1 (relu_forward)"
-    graded = [one.metadata.nbgrader.grade_id for one in intake.notebook.cells if "nbgrader" in one.metadata]
+    graded = [one.metadata.nbgrader.grade_id for one in cells_of(intake) if "nbgrader" in one.metadata]
     assert graded == [
         node["metadata"]["nbgrader"]["grade_id"] for node in release.nodes if "nbgrader" in node["metadata"]
     ]
@@ -324,7 +327,7 @@ def test_deleted_cells_come_back(solved: Document, release: Release) -> None:
 
 def test_an_empty_notebook_gets_everything_back(release: Release) -> None:
     intake = read({"cells": [], "nbformat": 4, "nbformat_minor": 5, "metadata": {}}, release)
-    assert [one.source for one in intake.notebook.cells] == [node["source"] for node in release.nodes[:7]]
+    assert [one.source for one in cells_of(intake)] == [node["source"] for node in release.nodes[:7]]
     assert ran(intake) == LOADED[:1]
     assert intake.unanswered == ("relu_forward", "softmax")
 
@@ -358,7 +361,7 @@ def test_points_are_the_courses(solved: Document, release: Release) -> None:
     assert intake.repairs == [
         "The points of cell 7 (softmax) had been changed to 1000; the course's 3 count."
     ]
-    assert intake.notebook.cells[6].metadata.nbgrader.points == 3
+    assert cells_of(intake)[6].metadata.nbgrader.points == 3
 
 
 def test_a_check_cell_that_was_changed(solved: Document, release: Release) -> None:
@@ -371,7 +374,7 @@ def test_a_check_cell_that_was_changed(solved: Document, release: Release) -> No
         "The check cell of softmax was changed; the original counts.",
     ]
     assert ran(intake) == [*LOADED[:2], "helper = 3", LOADED[2]]
-    sources = [one.source for one in intake.notebook.cells]
+    sources = [one.source for one in cells_of(intake)]
     assert sources[3:5] == ['helper = 3\ncheck("relu_forward")', 'check("relu_forward")']
     nbformat.validate(intake.notebook)
 
@@ -383,7 +386,7 @@ def test_a_given_cell_that_was_changed_counts_as_it_was(solved: Document, releas
     assert ran(intake) == ["import numpy as np", *LOADED]
     assert intake.runnable[0].source.endswith("import math")
     assert intake.runnable[1].source == release.cells[1].source
-    assert intake.notebook.cells[0].source == release.cells[0].source
+    assert cells_of(intake)[0].source == release.cells[0].source
 
 
 def test_show_cells_are_left_out_however_they_are_recognised(solved: Document, release: Release) -> None:
@@ -441,13 +444,13 @@ def test_outputs_are_kept_as_text_and_pictures_and_bounded(solved: Document, rel
     ]
     cell(solved, "timing")["outputs"] = [{"output_type": "stream", "text": "y" * 19_000}] * 1000
     intake = read(solved, release)
-    stream, long_stream, shown, error, value = intake.notebook.cells[2].outputs
+    stream, long_stream, shown, error, value = cells_of(intake)[2].outputs
     assert stream.text == "a\nb"
     assert len(long_stream.text) < rawnotebook.MAX_TEXT_OUTPUT + 100
     assert shown.data == {"image/png": picture}
     assert error.traceback == ["one", "two"]
     assert value.data == {"text/plain": "42"}
-    assert len(intake.notebook.cells[8].outputs) == rawnotebook.MAX_OUTPUTS
+    assert len(cells_of(intake)[8].outputs) == rawnotebook.MAX_OUTPUTS
     nbformat.validate(intake.notebook)
 
 
@@ -504,9 +507,7 @@ def test_any_value_anywhere_is_mended_or_refused(
         return
     nbformat.validate(intake.notebook)
     json.dumps(intake.notebook, ensure_ascii=False).encode()
-    grade_ids = [
-        one.metadata.nbgrader.grade_id for one in intake.notebook.cells if "nbgrader" in one.metadata
-    ]
+    grade_ids = [one.metadata.nbgrader.grade_id for one in cells_of(intake) if "nbgrader" in one.metadata]
     assert sorted(grade_ids) == sorted(one.grade_id for one in release.cells if one.grade_id)
 
 

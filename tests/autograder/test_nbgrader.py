@@ -32,11 +32,8 @@ from nbgrader.utils import determine_grade
 
 from autograder.course import Assignment, Course, load_course
 from autograder.course.results import SubmissionResult
-from autograder.gradebook import (
-    default_url,
-    grade_cells_from,
-    write_graded_copy,
-)
+from autograder.gradebook import default_url
+from autograder.gradebook.copies import grade_cells_from, write_graded_copy
 from autograder.grading import grade_one
 
 
@@ -128,14 +125,16 @@ def test_record_writes_the_rows_that_nbgrader_autograde_writes(
 def test_nbgrader_reads_exactly_the_points_from_a_graded_copy(assignment: Assignment) -> None:
     for points in (0.0, 0.67, 1.0, 1.995, 2.0):
         intake = intake_of(assignment, submission(assignment))
-        for cell in intake.notebook.cells:
+        notebook = nbformat.from_dict(intake.notebook)
+        for cell in notebook.cells:
             if cell.cell_type == "code":  # what a student left there, or put there, says nothing
                 cell.outputs = [nbformat.v4.new_output("stream", name="stderr", text="a warning")]
                 cell.outputs.append(nbformat.v4.new_output("error", ename="E", evalue="", traceback=[]))
-        grade_cells_from(intake.notebook, result("alice", relu=points, softmax=points))
-        graded = [cell for cell in intake.notebook.cells if cell.metadata.get("nbgrader", {}).get("grade")]
+        grade_cells_from(notebook, result("alice", relu=points, softmax=points))
+        cells = nbformat.from_dict(notebook).cells
+        graded = [cell for cell in cells if cell.metadata.get("nbgrader", {}).get("grade")]
         assert [determine_grade(cell) for cell in graded] == [(points, 2.0), (points, 3.0)]
-        nbformat.validate(intake.notebook)
+        nbformat.validate(notebook)
 
 
 def test_a_question_without_a_result_is_worth_nothing(assignment: Assignment) -> None:
@@ -145,7 +144,7 @@ def test_a_question_without_a_result_is_worth_nothing(assignment: Assignment) ->
     grade_cells_from(intake.notebook, one)
     grades = [
         determine_grade(cell)
-        for cell in intake.notebook.cells
+        for cell in nbformat.from_dict(intake.notebook).cells
         if cell.metadata.get("nbgrader", {}).get("grade")
     ]
     assert grades == [(2.0, 2.0), (0.0, 3.0)]
