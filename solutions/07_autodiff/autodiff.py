@@ -147,7 +147,7 @@ def unbroadcast(gradient, shape):
         return gradient
     missing = gradient.ndim - len(shape)
     stretched = [missing + axis for axis, size in enumerate(shape) if size == 1]
-    return gradient.sum(axis=(*range(missing), *stretched), keepdims=True).reshape(shape)
+    return gradient.sum(axis=(*range(missing), *stretched)).reshape(shape)
     ### END SOLUTION
 
 

@@ -132,6 +132,24 @@ def data_as_it_came(self, data, requires_grad=False):
     self.operands, self.backward_step, self.cache = (), None, None
 
 
+@mistake(
+    "tensor",
+    "The gradients of a + b are not unbroadcast: a row that was added to a matrix gets a matrix.",
+    replaces="add_backward",
+)
+def add_not_unbroadcast(dout, cache):
+    return dout, dout
+
+
+@mistake(
+    "tensor",
+    "In a + b only the gradient of b is unbroadcast. Either operand may be the smaller one.",
+    replaces="add_backward",
+)
+def add_only_b_unbroadcast(dout, cache):
+    return dout, unbroadcast(dout, cache[1])
+
+
 # --- backpropagate
 
 
@@ -328,24 +346,6 @@ def gradients_reset_first(output, gradient=None):
 
 
 # --- arithmetic
-
-
-@mistake(
-    "arithmetic",
-    "The gradients of a + b are not unbroadcast: a row that was added to a matrix gets a matrix.",
-    replaces="add_backward",
-)
-def add_not_unbroadcast(dout, cache):
-    return dout, dout
-
-
-@mistake(
-    "arithmetic",
-    "In a + b only the gradient of b is unbroadcast. Either operand may be the smaller one.",
-    replaces="add_backward",
-)
-def add_only_b_unbroadcast(dout, cache):
-    return dout, unbroadcast(dout, cache[1])
 
 
 @mistake(

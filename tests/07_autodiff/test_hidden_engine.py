@@ -49,7 +49,7 @@ def compare(student, reference, steps, inputs, names, *, constants=(), hint="", 
 def assert_no_gradient(gradient, what):
     """None, or zeros in a design that begins with these."""
     if gradient is not None and (not isinstance(gradient, np.ndarray | np.generic) or np.any(gradient)):
-        fail(f"{what} does not require a gradient and has one.", expected="None", got=str(gradient)[:200])
+        fail(f"{what} should not have a gradient.", expected="None", got=str(gradient)[:200])
 
 
 # --- unbroadcast
@@ -161,9 +161,43 @@ def test_numbers_as_operands(student, rng):
             hint = "apply turns what is no tensor into one; it is a constant."
             assert_close(results["right"], of_numpy(x, other), what=f"x {name} {kind}", hint=hint)
             assert_close(results["left"], of_numpy(other, x), what=f"{kind} {name} x", hint=hint)
-    results = evaluate(student, [("n", "neg", "x"), ("p", "matmul", table.T, "x")], inputs)
+    steps = [("n", "neg", "x"), ("p", "matmul", table.T, "x"), ("q", "matmul", "x", table.T)]
+    results = evaluate(student, steps, inputs)
     assert_close(results["n"], -x, what="-x")
     assert_close(results["p"], table.T @ x, what="an array @ x")
+    assert_close(results["q"], x @ table.T, what="x @ an array")
+
+
+@pytest.mark.question("tensor", given=OPS)
+def test_settings_are_passed_on(student, rng):
+    """apply hands its settings to the op: sums and means take axis and keepdims."""
+    x = rng.normal(size=(2, 3))
+    for settings in ({}, {"axis": 0}, {"axis": 1, "keepdims": True}):
+        results = evaluate(student, [("s", "sum", "x", settings), ("m", "mean", "x", settings)], {"x": x})
+        hint = "forward(*arrays, **settings), whatever the settings are."
+        assert_close(results["s"], x.sum(**settings), what=f"the sum with {settings}", hint=hint)
+        assert_close(results["m"], x.mean(**settings), what=f"the mean with {settings}", hint=hint)
+
+
+@pytest.mark.question("tensor", weight=2)
+def test_a_sum_and_its_gradients(student, rng):
+    """grad is None at first; backward fills it in operands that require one, zero_grad forgets it."""
+    x, y, dout = rng.normal(size=(3, 2, 3))
+    steps = [("x before", "grad", "x"), ("z", "add", "x", "y"), ("x after the sum", "grad", "x")]
+    steps += [("", "backward", "z", dout), *gradients_asked("xy")]
+    steps += [("", "zero_grad", "x"), ("x zeroed", "grad", "x"), ("y kept", "grad", "y")]
+    hint = "apply must let the result remember its operands, backward and the cache."
+    for constants in ((), ("y",)):
+        results = evaluate(student, steps, {"x": x, "y": y}, constants)
+        assert_no_gradient(results["x before"], "A new tensor")
+        assert_no_gradient(results["x after the sum"], "A tensor that was only added")
+        assert_close(results["dx"], dout, what="the gradient of x in x + y", hint=hint)
+        assert_no_gradient(results["x zeroed"], "x after zero_grad")
+        if constants:
+            assert_no_gradient(results["dy"], "y, a constant,")
+        else:
+            assert_close(results["dy"], dout, what="the gradient of y in x + y", hint=hint)
+            assert_close(results["y kept"], dout, what="the gradient of y after zero_grad of x")
 
 
 # --- backpropagate: one pass
@@ -272,22 +306,33 @@ def test_many_paths(student):
     assert_close(results["dx"], np.full(2, 2.0**60), what="the gradient of x", hint=hint)
 
 
-@pytest.mark.question("backpropagate", weight=2, given=OPS)
-def test_deep_graphs(student):
-    """A chain of 10,000 ops in which the same weight is used again and again."""
-    inputs = {"h": np.array([0.5, -1.0]), "w": np.array([0.9999, 1.0001]), "b": np.array([0.001, 0.002])}
-    loops = {
-        "h = h * w + b": (5000, [("h", "mul", "h", "w"), ("h", "add", "h", "b")]),
-        "h = b + w * h": (600, [("h", "mul", "w", "h"), ("h", "add", "b", "h")]),
-    }
+@pytest.mark.question("backpropagate", weight=2)
+def test_deep_graphs(student, rng):
+    """A chain of 10,000 ops in which the same tensor is used again and again."""
+    # Additions of equal shapes: the error of any other op, or of unbroadcast, leaves them right.
+    h, w, dout = rng.normal(size=(3, 2))
+    for count, *operands in ((10_000, "h", "w"), (2_000, "w", "h")):
+        asked = [("", "backward", "h", dout), *gradients_asked("w")]
+        results = evaluate(student, [(count, [("h", "add", *operands)]), *asked], {"h": h, "w": w})
+        hint = f"h = {' + '.join(operands)}, {count:,} times. Nested calls end at about 1,000: keep a stack."
+        assert_close(results["dw"], count * dout, what="the gradient of w", hint=hint)
 
-    for text, (count, loop) in loops.items():
+
+@pytest.mark.question("backpropagate", given=OPS)
+def test_reuse_in_a_loop(student, rng):
+    """A weight that every turn of a loop uses collects the gradients of all turns."""
+    inputs = {"h": rng.normal(size=2), "w": rng.uniform(0.8, 1.1, size=2), "b": rng.normal(size=2)}
+    loops = {
+        "h = h * w + b": [("h", "mul", "h", "w"), ("h", "add", "h", "b")],
+        "h = b + w * h": [("h", "mul", "w", "h"), ("h", "add", "b", "h")],
+    }
+    for text, loop in loops.items():
         h, dw, db = inputs["h"], np.zeros(2), np.zeros(2)
-        for _ in range(count):  # the derivatives, carried along
+        for _ in range(25):  # the derivatives, carried along
             h, dw, db = h * inputs["w"] + inputs["b"], dw * inputs["w"] + h, db * inputs["w"] + 1
         asked = [("", "backward", "h"), *gradients_asked("wb")]
-        results = evaluate(student, [(count, loop), *asked], inputs)
-        hint = f"{text}, {count} times. Keep a stack of your own: nested calls end at about 1,000."
+        results = evaluate(student, [(25, loop), *asked], inputs)
+        hint = f"{text}, 25 times: the gradient of w is the sum of what all 25 products send back."
         assert_close(results["dw"], dw, what="the gradient of w", hint=hint)
         assert_close(results["db"], db, what="the gradient of b", hint=hint)
 
@@ -321,7 +366,7 @@ def test_constants_get_no_gradient(student, rng):
     steps = program("cc = mul c c; a = mul cc x; b = add c a; out = mul cc b; backward out")
     results = evaluate(student, [*steps, *gradients_asked("xc")], {"x": x, "c": c}, ["c"])
     assert_close(results["dx"], c**4, what="the gradient of x in c**2 (c + c**2 x)")
-    assert_no_gradient(results["dc"], "The constant c")
+    assert_no_gradient(results["dc"], "c, a constant,")
 
 
 # --- backpropagate: several passes

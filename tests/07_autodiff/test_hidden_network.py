@@ -296,9 +296,9 @@ def test_digits_are_learned(student, data, rng):
     x, x_test = x.reshape(len(x), -1), x_test.reshape(len(x_test), -1)
 
     def check(net):
-        losses = losses_of(student.train(net, x, y, epochs=8, batch_size=32, learning_rate=0.15, seed=1))
+        losses = losses_of(student.train(net, x, y, epochs=8, batch_size=64, learning_rate=0.3, seed=1))
         assert_learns(losses, by_factor=3)
-        # 20 seeds: 93 % and more
+        # 20 seeds: 92.4 % and more (mean 94.6 %), the linear classifier 91.9 % and more
         assert_accuracy(np.argmax(net(x_test).data, axis=1), y_test, 0.87, what="accuracy on unseen digits")
 
     try:

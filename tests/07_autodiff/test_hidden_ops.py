@@ -124,9 +124,9 @@ def test_arithmetic_values(student, rng):
 BROADCAST_HINT = "Each gradient has the shape of its own operand: unbroadcast both."
 
 
-@pytest.mark.question("arithmetic", given=UNBROADCAST)
+@pytest.mark.question("tensor", weight=2, given=UNBROADCAST)
 def test_add_gradients(student, rng):
-    """The gradients of a + b are right in every pattern of broadcasting."""
+    """A sum remembers its operands: the gradients of a + b are right in every pattern of broadcasting."""
     check_gradients(student, rng, "add", operands(rng), ["a", "b"], BROADCAST_HINT)
 
 
