@@ -1,8 +1,4 @@
-"""Machine-made mutants of a solution: small changes that a sound suite must notice.
-
-The operators are the usual ones of mutation testing (DeMillo, Lipton and Sayward 1978; Offutt et al. 1996)
-with those that array code adds: axes, keepdims, reductions, strides.
-"""
+"""Machine-made mutants of a solution: small changes that a sound suite must notice."""
 
 from __future__ import annotations
 
@@ -10,38 +6,12 @@ import ast
 import copy
 import difflib
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from autograder.audit.operators import Change, Surroundings, basic_changes, further_changes
 from autograder.notebook.cells import Cell
-
-_BINARY: dict[type[ast.operator], tuple[type[ast.operator], ...]] = {
-    ast.Add: (ast.Sub,),
-    ast.Sub: (ast.Add,),
-    ast.Mult: (ast.Div,),
-    ast.Div: (ast.Mult,),
-    ast.FloorDiv: (ast.Mult,),
-    ast.Mod: (ast.Mult,),
-    ast.Pow: (ast.Mult,),
-}
-_COMPARE: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
-    ast.Lt: (ast.LtE, ast.Gt),
-    ast.LtE: (ast.Lt, ast.Gt),
-    ast.Gt: (ast.GtE, ast.Lt),
-    ast.GtE: (ast.Gt, ast.Lt),
-    ast.Eq: (ast.NotEq,),
-    ast.NotEq: (ast.Eq,),
-    ast.Is: (ast.IsNot,),
-    ast.IsNot: (ast.Is,),
-    ast.In: (ast.NotIn,),
-    ast.NotIn: (ast.In,),
-}
-_NAMES = {
-    "sum": "mean", "mean": "sum", "max": "min", "min": "max", "argmax": "argmin", "argmin": "argmax",
-    "maximum": "minimum", "minimum": "maximum", "zeros": "ones", "zeros_like": "ones_like", "ones": "zeros",
-    "var": "std", "std": "var", "exp": "expm1", "sqrt": "square", "any": "all", "all": "any",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,29 +40,38 @@ def mutants_of(cells: Sequence[Cell]) -> list[Mutant]:
         if cell.question is None or cell.kind != "code":
             continue
         tree = ast.parse(cell.source)
-        seen = {ast.unparse(tree)}
-        for function, node in _functions(tree):
-            for description, mutated in _mutations(tree, node):
-                source = ast.unparse(mutated)
+        before = ast.unparse(tree)
+        seen = {before}
+        named: Counter[tuple[str, str]] = Counter()
+        for function, body, place in _functions(tree.body):
+            for description, mutated in _mutations(body, place):
+                body[place], original = mutated, body[place]
+                source = ast.unparse(tree)
+                body[place] = original
                 if source in seen or not _compiles(source):
                     continue
                 seen.add(source)
-                before, after = ast.unparse(tree).splitlines(), source.splitlines()
-                changed = [
-                    line for line in difflib.unified_diff(before, after, "", "", "", n=0) if line[:1] in "+-"
-                ]
-                diff = [line for line in changed if not line.startswith(("---", "+++"))]
-                lines = " => ".join(line[1:].strip() for line in diff) or description
-                found.append(
-                    Mutant(
-                        cell.question,
-                        function,
-                        f"{description}: {lines}",
-                        Cell(cell.index, "code", source, cell.question, cell.tags, cell.grade_id),
-                        "\n".join(difflib.unified_diff(before, after, "solution", "mutant", "", n=2)),
-                    )
-                )
+                what, diff = _difference(before, source, description)
+                named[function, what] += 1
+                if named[function, what] > 1:  # the same line, changed in the same way, further down
+                    what += f" (number {named[function, what]})"
+                changed = Cell(cell.index, "code", source, cell.question, cell.tags, cell.grade_id)
+                found.append(Mutant(cell.question, function, what, changed, diff))
     return found
+
+
+def _difference(before: str, after: str, description: str) -> tuple[str, str]:
+    """The change in words, and as a diff."""
+    old, new = before.splitlines(), after.splitlines()
+    changed = [
+        line
+        for line in difflib.unified_diff(old, new, "", "", "", n=0)
+        if line[:1] in ("+", "-") and not line.startswith(("---", "+++"))
+    ]
+    lines = " => ".join(line[1:].strip() for line in changed) or description
+    return f"{description}: {lines}", "\n".join(
+        difflib.unified_diff(old, new, "solution", "mutant", "", n=2, lineterm="")
+    )
 
 
 def _compiles(source: str) -> bool:
@@ -103,30 +82,44 @@ def _compiles(source: str) -> bool:
     return True
 
 
-def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
-    for node in tree.body:
+def _functions(body: list[ast.stmt], owner: str = "") -> Iterator[tuple[str, list[ast.stmt], int]]:
+    """(name, statements, place among them) of each function and method; a nested one is a part of its own."""
+    for place, node in enumerate(body):
         if isinstance(node, ast.FunctionDef):
-            yield node.name, node
+            yield owner + node.name, body, place
         elif isinstance(node, ast.ClassDef):
-            for inner in node.body:
-                if isinstance(inner, ast.FunctionDef):
-                    yield f"{node.name}.{inner.name}", inner
+            yield from _functions(node.body, f"{owner}{node.name}.")
 
 
-def _mutations(tree: ast.Module, function: ast.FunctionDef) -> Iterator[tuple[str, ast.Module]]:
-    """(description, mutated module) for each applicable change inside `function`."""
+def _mutations(body: list[ast.stmt], place: int) -> Iterator[tuple[str, ast.stmt]]:
+    """(description, mutated function) for each applicable change."""
+    function = body[place]
+    assert isinstance(function, ast.FunctionDef)
     skipped = _not_mutated(function)
-    places = [node for node in ast.walk(function) if node not in skipped and node is not function]
-    for node in places:
-        for description, change in _changes(node):
-            # The node is found again in a copy by its place in the walk: an object cannot be carried over.
-            position = next(i for i, other in enumerate(ast.walk(tree)) if other is node)
-            mutated = copy.deepcopy(tree)
-            twin = next(other for i, other in enumerate(ast.walk(mutated)) if i == position)
-            replacement = change(twin)
-            if replacement is not None:
-                _Replace(twin, replacement).visit(mutated)
-            yield description, ast.fix_missing_locations(mutated)
+    around = Surroundings(function)
+    nodes = list(ast.walk(function))
+    mutable = [
+        (position, node)
+        for position, node in enumerate(nodes)
+        if node not in skipped and node is not function
+    ]
+    # The basic changes first: the list of equivalent mutants names them by their descriptions.
+    for position, node in mutable:
+        for description, change in basic_changes(node):
+            yield description, _changed(function, position, change)
+    for position, node in mutable:
+        for description, change in further_changes(node, around):
+            yield description, _changed(function, position, change)
+
+
+def _changed(function: ast.FunctionDef, position: int, change: Change) -> ast.stmt:
+    """A copy of the function with the node at `position` of its walk changed."""
+    mutated = copy.deepcopy(function)
+    twin = next(node for place, node in enumerate(ast.walk(mutated)) if place == position)
+    replacement = change(twin)
+    if replacement is not None:
+        _Replace(twin, replacement).visit(mutated)
+    return ast.fix_missing_locations(mutated)
 
 
 def _not_mutated(function: ast.FunctionDef) -> set[ast.AST]:
@@ -148,103 +141,3 @@ class _Replace(ast.NodeTransformer):
 
     def visit(self, node: ast.AST) -> ast.AST:
         return self._new if node is self._old else super().visit(node)
-
-
-Change = Callable[[Any], ast.AST | None]
-"""Changes a node: returns what replaces it, or None after changing it in place."""
-
-
-def _changes(node: ast.AST) -> Iterator[tuple[str, Change]]:
-    if isinstance(node, ast.BinOp):
-        for operator in _BINARY.get(type(node.op), ()):
-            yield "operator", _set("op", operator())
-        if isinstance(node.op, ast.MatMult):
-            yield "operands swapped", _swap_operands
-    elif isinstance(node, ast.AugAssign):
-        for operator in _BINARY.get(type(node.op), ()):
-            yield "operator", _set("op", operator())
-        yield "assigned, not accumulated", _plain_assignment
-    elif isinstance(node, ast.Compare):
-        for comparison in _COMPARE.get(type(node.ops[0]), ()):
-            yield "comparison", _set("ops", [comparison(), *node.ops[1:]])
-    elif isinstance(node, ast.BoolOp):
-        yield "and/or", _set("op", ast.Or() if isinstance(node.op, ast.And) else ast.And())
-    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.Not):
-        yield "sign removed", _first_operand
-    elif isinstance(node, ast.Constant):
-        yield from _constants(node)
-    elif isinstance(node, ast.Attribute | ast.Name):
-        name = node.attr if isinstance(node, ast.Attribute) else node.id
-        if name in _NAMES and isinstance(node.ctx, ast.Load):
-            yield "reduction", _set("attr" if isinstance(node, ast.Attribute) else "id", _NAMES[name])
-    elif isinstance(node, ast.Call):
-        for position in range(len(node.keywords)):
-            yield "argument dropped", _drop_keyword(position)
-        if len(node.args) >= 2 and not any(isinstance(each, ast.Starred) for each in node.args[:2]):
-            yield "arguments swapped", _swap_arguments
-    elif isinstance(node, ast.Slice):
-        for part in ("lower", "upper", "step"):
-            if getattr(node, part) is not None:
-                yield f"slice without {part}", _set(part, None)
-    elif isinstance(node, ast.If | ast.IfExp):
-        yield "condition negated", _negate
-    elif isinstance(node, ast.Expr | ast.Assign) and not _needed(node):
-        yield "statement removed", _nothing
-
-
-def _needed(node: ast.Expr | ast.Assign) -> bool:
-    # Removing the first definition of a name only raises NameError: no suite learns anything from that.
-    return isinstance(node, ast.Assign) and all(
-        isinstance(target, ast.Name | ast.Tuple) for target in node.targets
-    )
-
-
-def _constants(node: ast.Constant) -> Iterator[tuple[str, Change]]:
-    value = node.value
-    if isinstance(value, bool):
-        yield "constant", _set("value", not value)
-    elif isinstance(value, int):
-        for other in {value + 1, value - 1}:
-            yield "constant", _set("value", other)
-    elif isinstance(value, float):
-        for changed in {value * 1.5, -value, value + 1.0} - {value}:
-            yield "constant", _set("value", changed)
-
-
-def _set(name: str, value: object) -> Change:
-    def change(twin: Any) -> None:
-        setattr(twin, name, value)
-
-    return change
-
-
-def _swap_operands(twin: Any) -> None:
-    twin.left, twin.right = twin.right, twin.left
-
-
-def _swap_arguments(twin: Any) -> None:
-    twin.args[0], twin.args[1] = twin.args[1], twin.args[0]
-
-
-def _drop_keyword(position: int) -> Change:
-    def change(twin: Any) -> None:
-        del twin.keywords[position]
-
-    return change
-
-
-def _plain_assignment(twin: Any) -> ast.AST:
-    return ast.Assign(targets=[twin.target], value=twin.value)
-
-
-def _negate(twin: Any) -> None:
-    twin.test = ast.UnaryOp(op=ast.Not(), operand=twin.test)
-
-
-def _first_operand(twin: Any) -> ast.AST:
-    operand: ast.AST = twin.operand
-    return operand
-
-
-def _nothing(twin: Any) -> ast.AST:
-    return ast.Pass()

@@ -1,37 +1,35 @@
 """The audit of an assignment: right answers earn everything, the stub nothing, each mistake loses its own
-question only.
+question only, machine-made mutants die, and nothing hangs by a thread.
 
 Everything is graded in the sandbox, as a submission would be.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from autograder.audit.garbage import EQUALS_EVERYTHING, RETURNS_NOTHING, garbage_cell
-from autograder.audit.survivors import EQUIVALENT, MutationReport, merged, run_mutants
+from autograder.audit.held_out import HeldOut, judge_held_out
+from autograder.audit.kept import KeptSteps
+from autograder.audit.margins import Margin, margins_of
+from autograder.audit.mutation import Mutant, mutants_of
+from autograder.audit.steps import NOTHING, Outcome, Step, TestInfo
+from autograder.audit.survivors import (
+    EQUIVALENT,
+    MutationReport,
+    equivalent_mutants,
+    judge_mutants,
+    mutation_steps,
+)
+from autograder.audit.workers import do_steps
 from autograder.checking.mistakes import Mistake, read_mistakes
-from autograder.checking.namespace import gradable_cells
-from autograder.course import Assignment, load_course
-from autograder.course.results import QuestionResult
-from autograder.grading.grader import AUDIT_SEED, Grader, Options, with_grader
-from autograder.notebook.cells import Cell
-from autograder.sandbox.verdicts import SandboxError
+from autograder.course import Assignment
+from autograder.notebook.percent import read_source
 
-_NOTHING = {
-    "the bare stub": "",
-    "a function that returns None": RETURNS_NOTHING,
-    "an object equal to everything": EQUALS_EVERYTHING,
-}
-"""What must earn nothing, by name: the code put in place of every answer."""
+VARIANT_SEEDS = 50
+"""So many seeds are enough for a variant; the solution is graded with all that were asked for."""
 
-
-_PLAIN = Options(diagnose=False)
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -58,23 +56,23 @@ class AuditReport:
     seeds: int = 0
     variants: int = 0
     mistakes: list[MistakeAudit] = field(default_factory=list)
+    held_out: list[HeldOut] = field(default_factory=list)
+    """What is said of each mistake when the bank does not hold it."""
+    margins: list[Margin] = field(default_factory=list)
+    """To every threshold, the smallest first."""
     mutation: MutationReport | None = None
     """What machine-made mutants showed, where they were asked for."""
     problems: list[str] = field(default_factory=list)
+    suite: list[TestInfo] = field(default_factory=list, compare=False)
+    outcomes: list[tuple[Step, Outcome]] = field(default_factory=list, compare=False)
+    """Everything that was graded, in order."""
+    reused: int = field(default=0, compare=False)
+    """How many of these were taken from an earlier audit."""
 
     @property
     def clean(self) -> bool:
         """Whether nothing was wrong."""
         return not self.problems
-
-
-@dataclass(frozen=True)
-class _Step:
-    """One thing to grade."""
-
-    kind: str
-    name: str
-    seed: int
 
 
 def audit_assignment(
@@ -83,47 +81,52 @@ def audit_assignment(
     seeds: int = 1,
     jobs: int = 1,
     mutants: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    explain: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
 ) -> AuditReport:
-    """Audit an assignment.
+    """Audit an assignment. Steps that an earlier audit finished are not repeated while nothing changed.
 
     Args:
         assignment: the assignment; its release must be built.
-        seeds: how many seeds the solution and every variant are graded with.
+        seeds: how many seeds the solution is graded with, and every variant up to `VARIANT_SEEDS`.
         jobs: processes to use.
         mutants: whether to run machine-made mutants of the solution, too.
+        explain: whether to look for known mistakes in what the mutants answer.
+        force: whether to repeat what an earlier audit finished.
         progress: called with (done, total).
 
     Raises what `with_grader` raises where suite, mistakes or sandbox cannot be used.
     """
-    mistakes = read_mistakes(assignment.mistakes)
-    names = {question.name for question in assignment.questions}
-    steps = [_Step("nothing", name, AUDIT_SEED) for name in _NOTHING]
-    steps += [_Step("mistake", mistake.name, AUDIT_SEED) for mistake in mistakes if mistake.question in names]
-    for seed in range(1, seeds + 1):
-        steps.append(_Step("solution", "solution", seed))
-        steps += [_Step("variant", variant.name, seed) for variant in assignment.variants]
+    mistakes = {mistake.name: mistake for mistake in read_mistakes(assignment.mistakes)}
+    changed: list[Mutant] = []
+    listed = []
+    if mutants:
+        listed = equivalent_mutants(assignment)
+        changed = mutants_of(read_source(assignment.source))
+    steps = [*_steps(assignment, mistakes, seeds), *mutation_steps(changed, explain=explain)]
     report = AuditReport(
         assignment.slug,
         questions=tuple(question.name for question in assignment.questions),
         seeds=seeds,
         variants=len(assignment.variants),
     )
-    for mistake in (mistake for mistake in mistakes if mistake.question not in names):
-        report.problems.append(
-            f"mistake {mistake.name} ({assignment.mistakes.name}, line {mistake.line}) belongs to "
-            f"{mistake.question!r}, which is no question."
-        )
-    if len(assignment.variants) < 2:
-        report.problems.append(f"There are {len(assignment.variants)} variants; at least two are needed.")
-    order = {step: place for place, step in enumerate(steps)}  # several processes end in any order
-    outcomes = sorted(_in_processes(assignment, steps, jobs, progress), key=lambda outcome: order[outcome[0]])
-    for step, questions, notes in outcomes:
-        report.tests = max(report.tests, sum(len(question.tests) for question in questions))
-        _judge(report, step, questions, notes, {mistake.name: mistake for mistake in mistakes})
+    outcomes = _outcomes(report, assignment, mistakes, steps, jobs, force, progress)
+    report.outcomes = [(step, outcomes[step]) for step in steps]
+    report.tests = len(report.suite)
+    _judge_bank(report, assignment, mistakes)
+    for step, outcome in report.outcomes:
+        _judge(report, step, outcome, mistakes)
     report.mistakes.sort(key=lambda audited: report.questions.index(audited.question))
+    report.margins = margins_of(report.suite, report.outcomes)
+    report.problems += [
+        f"{margin.answer} stays too close to a threshold: {margin}."
+        for margin in report.margins
+        if margin.too_small
+    ]
     if mutants:
-        report.mutation = _mutation(assignment, jobs, progress)
+        by_key = {step.name: outcome for step, outcome in report.outcomes if step.kind == "mutant"}
+        report.mutation = judge_mutants(changed, by_key, listed)
         for each in report.mutation.survivors:
             report.problems.append(f"mutant {each.key} of {each.function} survives: {each.what}")
         report.problems += [
@@ -133,116 +136,104 @@ def audit_assignment(
     return report
 
 
-def _mutation(
-    assignment: Assignment, jobs: int, progress: Callable[[int, int], None] | None
-) -> MutationReport:
-    if jobs <= 1:
-        return with_grader(assignment, lambda grader: run_mutants(grader, progress=progress), _PLAIN)
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        shares = [
-            pool.submit(_mutant_share, assignment.root, assignment.slug, number, jobs)
-            for number in range(jobs)
-        ]
-        return merged([share.result() for share in shares])
+def _steps(assignment: Assignment, mistakes: Mapping[str, Mistake], seeds: int) -> list[Step]:
+    names = {question.name for question in assignment.questions}
+    steps = [Step("nothing", name, source=source) for name, source in NOTHING.items()]
+    steps += [
+        Step("mistake", mistake.name, source=mistake.source, question=mistake.question)
+        for mistake in mistakes.values()
+        if mistake.question in names
+    ]
+    variants = {path.name: path.read_text(encoding="utf-8") for path in assignment.variants}
+    for seed in range(1, seeds + 1):
+        steps.append(Step("solution", "solution", seed))
+        if seed <= VARIANT_SEEDS:
+            steps += [Step("variant", name, seed, source) for name, source in variants.items()]
+    return steps
 
 
-def _mutant_share(root: Path, slug: str, number: int, count: int) -> MutationReport:
-    assignment = load_course(root).assignment(slug)
-    return with_grader(assignment, lambda grader: run_mutants(grader, (number, count)), _PLAIN)
-
-
-Outcome = tuple[_Step, list[QuestionResult], list[str]]
-
-
-def _in_processes(
-    assignment: Assignment, steps: Sequence[_Step], jobs: int, progress: Callable[[int, int], None] | None
-) -> Iterator[Outcome]:
-    if jobs <= 1:
-        yield from _grade_steps(assignment.root, assignment.slug, list(steps), progress)
-        return
-    # Small shares, so that the processes end at about the same time; each share pays for one warm start.
-    shares = [list(steps[start :: jobs * 2]) for start in range(jobs * 2)]
-    done = 0
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        running = [
-            pool.submit(_grade_steps, assignment.root, assignment.slug, share) for share in shares if share
-        ]
-        for future in running:
-            try:
-                outcomes = future.result()
-            except BrokenProcessPool:
-                raise SandboxError(
-                    "A process of the audit was killed, perhaps for want of memory. Run it with fewer jobs."
-                ) from None
-            done += len(outcomes)
-            if progress:
-                progress(done, len(steps))
-            yield from outcomes
-
-
-def _grade_steps(
-    root: Path, slug: str, steps: list[_Step], progress: Callable[[int, int], None] | None = None
-) -> list[Outcome]:
-    assignment = load_course(root).assignment(slug)
-
-    def grade(grader: Grader) -> list[Outcome]:
-        outcomes = []
-        for done, step in enumerate(steps, start=1):
-            questions, notes = grader.grade_cells(_cells(grader, step), step.seed)
-            outcomes.append((step, questions, notes))
-            if progress:
-                progress(done, len(steps))
-        return outcomes
-
-    return with_grader(assignment, grade, Options())
-
-
-def _cells(grader: Grader, step: _Step) -> list[Cell]:
-    if step.kind == "nothing":
-        garbage = _NOTHING[step.name]
-        stub = gradable_cells(grader.release.cells)
-        return [*stub, garbage_cell(grader.solution, garbage)] if garbage else stub
-    cells = gradable_cells(grader.solution)
-    if step.kind == "mistake":
-        mistake = next(mistake for mistake in grader.mistakes if mistake.name == step.name)
-        cells.append(Cell(len(grader.solution), "code", mistake.source))
-    elif step.kind == "variant":
-        path = next(path for path in grader.assignment.variants if path.name == step.name)
-        cells.append(Cell(len(grader.solution), "code", path.read_text(encoding="utf-8")))
-    return cells
-
-
-def _judge(
+def _outcomes(
     report: AuditReport,
-    step: _Step,
-    questions: list[QuestionResult],
-    notes: list[str],
-    mistakes: dict[str, Mistake],
-) -> None:
+    assignment: Assignment,
+    mistakes: Mapping[str, Mistake],
+    steps: list[Step],
+    jobs: int,
+    force: bool,
+    progress: Progress | None,
+) -> dict[Step, Outcome]:
+    """What came of each step, now or earlier."""
+    kept = KeptSteps(assignment, mistakes.values(), force=force)
+    outcomes: dict[Step, Outcome] = {}
+    for step in steps:
+        known = kept.find(step) if kept.tests is not None else None
+        if known is not None:
+            outcomes[step] = known
+    report.reused = len(outcomes)
+    if progress and outcomes:
+        progress(len(outcomes), len(steps))
+    left = [step for step in steps if step not in outcomes]
+
+    def finished(step: Step, outcome: Outcome) -> None:
+        outcomes[step] = outcome
+        kept.keep(step, outcome)
+        if progress:
+            progress(len(outcomes), len(steps))
+
+    if left:
+        do_steps(assignment, left, jobs, kept.keep_tests, finished)
+        kept.tidy()
+    report.suite = kept.tests or []
+    return outcomes
+
+
+def _judge_bank(report: AuditReport, assignment: Assignment, mistakes: Mapping[str, Mistake]) -> None:
+    for mistake in mistakes.values():
+        if mistake.question not in report.questions:
+            report.problems.append(
+                f"mistake {mistake.name} ({assignment.mistakes.name}, line {mistake.line}) belongs to "
+                f"{mistake.question!r}, which is no question."
+            )
+    if len(assignment.variants) < 2:
+        report.problems.append(f"There are {len(assignment.variants)} variants; at least two are needed.")
+
+
+def _judge(report: AuditReport, step: Step, outcome: Outcome, mistakes: Mapping[str, Mistake]) -> None:
     if step.kind == "nothing":
-        for question in questions:
-            passed = [test.name for test in question.tests if test.outcome == "passed"]
-            if passed:
-                report.problems.append(f"{step.name} passes {question.name}: {', '.join(passed)}.")
-        return
-    report.problems += [f"{step.kind} {step.name}: {note}" for note in notes]
-    lost = tuple(question.name for question in questions if question.points < question.max_points)
-    if step.kind != "mistake":
-        for question in questions:
-            for test in question.tests:
-                if test.outcome != "passed":
-                    report.problems.append(
-                        f"{step.kind} {step.name} fails {question.name}, {test.name} (seed {step.seed}): "
-                        f"{test.message}"
-                    )
-        return
-    mistake = mistakes[step.name]
+        _judge_nothing(report, step, outcome)
+    elif step.kind in ("solution", "variant"):
+        report.problems += [f"{step.kind} {step.name}: {note}" for note in outcome.notes]
+        for failure in outcome.failures:
+            test = report.suite[failure.test]
+            report.problems.append(
+                f"{step.kind} {step.name} fails {test.question}, {test.name} (seed {step.seed}): "
+                f"{failure.message}"
+            )
+    elif step.kind == "mistake":
+        report.problems += [f"{step.kind} {step.name}: {note}" for note in outcome.notes]
+        _judge_mistake(report, mistakes[step.name], outcome)
+        report.held_out.append(judge_held_out(mistakes[step.name], report.suite, outcome))
+
+
+def _judge_nothing(report: AuditReport, step: Step, outcome: Outcome) -> None:
+    failed = {failure.test for failure in outcome.failures}
+    for question in report.questions:
+        passed = [
+            report.suite[test].name
+            for test in outcome.ran
+            if test not in failed and report.suite[test].question == question
+        ]
+        if passed:
+            report.problems.append(f"{step.name} passes {question}: {', '.join(passed)}.")
+
+
+def _judge_mistake(report: AuditReport, mistake: Mistake, outcome: Outcome) -> None:
+    suite = report.suite
+    failed = {suite[each.test].question for each in outcome.failures if suite[each.test].weight > 0}
+    lost = tuple(question for question in report.questions if question in failed)
     told = {
-        test.diagnosis
-        for question in questions
-        if question.name == mistake.question
-        for test in question.tests
-        if test.diagnosis
+        failure.told.sentence
+        for failure in outcome.failures
+        if failure.told and suite[failure.test].question == mistake.question
     }
     audited = MistakeAudit(
         mistake.name,
@@ -256,12 +247,12 @@ def _judge(
         report.problems.append(
             f"mistake {mistake.name} survives: {mistake.question} keeps all of its points."
         )
-    for question in questions:
-        if question.name in lost and question.name != mistake.question:
-            failed = next(test for test in question.tests if test.outcome != "passed")
+    for question in lost:
+        if question != mistake.question:
+            first = next(each for each in outcome.failures if suite[each.test].question == question)
             report.problems.append(
-                f"mistake {mistake.name} also costs {question.name}: {failed.name}, {failed.outcome}: "
-                f"{failed.message}"
+                f"mistake {mistake.name} also costs {question}: {suite[first.test].name}, {first.outcome}: "
+                f"{first.message}"
             )
     if mistake.question in lost and not audited.recognised:
         instead = f"; the student reads {audited.told[0]!r}" if audited.told else ""

@@ -1,19 +1,18 @@
-"""Running a suite on mutants, and the reviewed list of those that compute the same function."""
+"""What became of the mutants, and the reviewed list of those that compute the same function."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, field
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from autograder.audit.mutation import Mutant, mutants_of
+from autograder.audit.mutation import Mutant
+from autograder.audit.steps import Outcome, Step
 from autograder.checking.mistakes import MistakesError
-from autograder.checking.namespace import gradable_cells
 from autograder.course import Assignment
-from autograder.grading.grader import Grader
 
 EQUIVALENT = "equivalent.yml"
 
@@ -30,22 +29,44 @@ class Equivalent(BaseModel):
 
 
 @dataclass
+class MutationCount:
+    """How many mutants of a question came to which end."""
+
+    killed: int = 0
+    """By a wrong result or an exception."""
+    timed_out: int = 0
+    """By the limit of time; they count as killed, apart."""
+    equivalent: int = 0
+    survived: int = 0
+    explained: int = 0
+    """Of the dead: those of which a student would have read a true sentence."""
+
+    @property
+    def dead(self) -> int:
+        """Killed, by a result or by time."""
+        return self.killed + self.timed_out
+
+    @property
+    def score(self) -> float:
+        """Dead over all that are not equivalent."""
+        total = self.dead + self.survived
+        return self.dead / total if total else 1.0
+
+
+@dataclass
 class MutationReport:
     """What the mutants of an assignment showed."""
 
-    killed: int = 0
-    timed_out: int = 0
-    equivalent: int = 0
+    questions: dict[str, MutationCount] = field(default_factory=dict)
     survivors: list[Mutant] = field(default_factory=list)
     stale: list[Equivalent] = field(default_factory=list)
     """Listed as equivalent, and yet they die or are not made any more."""
 
     @property
-    def score(self) -> float:
-        """Killed over all that are not equivalent; a timed-out one counts as killed."""
-        dead = self.killed + self.timed_out
-        total = dead + len(self.survivors)
-        return dead / total if total else 1.0
+    def total(self) -> MutationCount:
+        """Of all questions together."""
+        counts = [astuple(count) for count in self.questions.values()]
+        return MutationCount(*map(sum, zip(*counts, strict=True))) if counts else MutationCount()
 
 
 def equivalent_mutants(assignment: Assignment) -> list[Equivalent]:
@@ -61,54 +82,52 @@ def equivalent_mutants(assignment: Assignment) -> list[Equivalent]:
         raise MistakesError(f"{path} is not a list of key, function, what and reason: {first}") from None
 
 
-def run_mutants(
-    grader: Grader, share: tuple[int, int] = (0, 1), progress: Callable[[int, int], None] | None = None
+def mutation_steps(mutants: Sequence[Mutant], *, explain: bool = False) -> list[Step]:
+    """A step for each mutant."""
+    return [
+        Step(
+            "mutant",
+            mutant.key,
+            source=mutant.cell.source,
+            question=mutant.question,
+            cell=mutant.cell.index,
+            explain=explain,
+        )
+        for mutant in mutants
+    ]
+
+
+def judge_mutants(
+    mutants: Sequence[Mutant], outcomes: Mapping[str, Outcome], listed: Sequence[Equivalent]
 ) -> MutationReport:
-    """Run each mutant's own question on it, in the sandbox, until a test fails.
+    """Which mutants died, and how the reviewed list of equivalent ones compares.
 
     Args:
-        grader: the assignment's grader.
-        share: (number, count): only every count-th mutant, for processes that share the work.
-        progress: called with (done, total).
+        mutants: all mutants of the solution.
+        outcomes: by the mutant's key.
+        listed: the reviewed list.
     """
-    listed = {entry.key: entry for entry in equivalent_mutants(grader.assignment)}
-    mutants = mutants_of(grader.solution)
-    mine = mutants[share[0] :: share[1]]
+    known = {entry.key: entry for entry in listed}
     report = MutationReport()
-    for done, mutant in enumerate(mine, start=1):
-        cells = [
-            mutant.cell if cell.index == mutant.cell.index else cell
-            for cell in gradable_cells(grader.solution)
-        ]
-        outcome = grader.first_failure(cells, mutant.question)
-        if outcome is None and mutant.key in listed:
-            report.equivalent += 1
-        elif outcome is None:
+    for mutant in mutants:
+        question = report.questions.setdefault(mutant.question, MutationCount())
+        failures = outcomes[mutant.key].failures
+        if not failures and mutant.key in known:
+            question.equivalent += 1
+        elif not failures:
+            question.survived += 1
             report.survivors.append(mutant)
-        elif outcome == "timeout":
-            report.timed_out += 1
+        elif failures[0].outcome == "timeout":
+            question.timed_out += 1
         else:
-            report.killed += 1
-        if outcome is not None and mutant.key in listed:
-            report.stale.append(listed[mutant.key])
-        if progress:
-            progress(done, len(mine))
-    if share[0] == 0:
-        made = {mutant.key for mutant in mutants}
-        report.stale += [entry for key, entry in listed.items() if key not in made]
+            question.killed += 1
+        if failures:
+            question.explained += failures[0].told is not None
+            if mutant.key in known:
+                report.stale.append(known[mutant.key])
+    made = {mutant.key for mutant in mutants}
+    report.stale += [entry for entry in listed if entry.key not in made]
     return report
-
-
-def merged(reports: Sequence[MutationReport]) -> MutationReport:
-    """One report of several shares."""
-    total = MutationReport()
-    for report in reports:
-        total.killed += report.killed
-        total.timed_out += report.timed_out
-        total.equivalent += report.equivalent
-        total.survivors += report.survivors
-        total.stale += report.stale
-    return total
 
 
 def review_file(survivors: Sequence[Mutant]) -> str:

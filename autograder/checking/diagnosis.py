@@ -68,7 +68,7 @@ class Diagnostician:
                 if time.monotonic() > until:
                     break
                 for run in self._explained_by(mistake, suite, own, seed):
-                    found.setdefault(run.test.name, []).append(mistake)
+                    found.setdefault(run.test.key, []).append(mistake)
         return found
 
     def _explained_by(
@@ -110,16 +110,16 @@ def explanations(
     for question in dict.fromkeys(run.test.question for run in runs):
         own = [run for run in runs if run.test.question == question]
         candidates = {
-            run.test.name: [each for each in matches.get(run.test.name, ()) if each.name != without]
+            run.test.key: [each for each in matches.get(run.test.key, ()) if each.name != without]
             for run in own
         }
         votes = Counter(mistake.name for found in candidates.values() for mistake in found)
         for run in own:
-            if found := candidates[run.test.name]:
+            if found := candidates[run.test.key]:
                 best = max(found, key=lambda mistake: votes[mistake.name])
-                told[run.test.name] = Explanation(best.sentence, mistake=best.name)
+                told[run.test.key] = Explanation(best.sentence, mistake=best.name)
             elif (relation := run.relation or _unstable(run, own)) and run.result.outcome == "failed":
-                told[run.test.name] = Explanation(relation.sentence, family=relation.family)
+                told[run.test.key] = Explanation(relation.sentence, family=relation.family)
     return told
 
 
@@ -130,7 +130,7 @@ def explain_by_families(runs: Sequence[TestRun]) -> None:
 
 def _write(runs: Sequence[TestRun], told: Mapping[str, Explanation]) -> None:
     for run in runs:
-        if explanation := told.get(run.test.name):
+        if explanation := told.get(run.test.key):
             run.result.diagnosis, run.result.family = explanation.sentence, explanation.family
 
 

@@ -11,18 +11,33 @@ import ast
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
+
+from autograder.checking.relation import Family
+
+KEYWORDS = ("question", "sentence", "replaces", "family", "like")
+FAMILIES: tuple[str, ...] = get_args(Family)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def mistake(question: str, sentence: str, *, replaces: str | None = None) -> Callable[[F], F]:
+def mistake(
+    question: str,
+    sentence: str,
+    *,
+    replaces: str | None = None,
+    family: str | None = None,
+    like: str | None = None,
+) -> Callable[[F], F]:
     """Mark a function or class in mistakes.py as a known wrong answer.
 
     Args:
         question: the question that loses points by it.
         sentence: what is wrong, for the student.
         replaces: the function, class or `Class.method` that it stands in for; the question's name by default.
+        family: the simple families (see `families`) that its results are truly of, separated by commas: what
+            may be said of such an answer where the bank does not hold this mistake.
+        like: other mistakes of the bank whose sentences are just as true of it, separated by commas.
     """
     if not question or not sentence:
         raise ValueError("a mistake names its question and explains itself in a sentence")
@@ -30,7 +45,7 @@ def mistake(question: str, sentence: str, *, replaces: str | None = None) -> Cal
     def mark(function: F) -> F:
         return function
 
-    del replaces
+    del replaces, family, like
     return mark
 
 
@@ -45,6 +60,10 @@ class Mistake:
     source: str
     """Imports and helpers of mistakes.py, the wrong function, and the assignment that puts it in place."""
     line: int
+    families: tuple[str, ...] = ()
+    """The families that its results are truly of."""
+    like: tuple[str, ...] = ()
+    """Other mistakes whose sentences are just as true of it."""
 
     @property
     def cell(self) -> tuple[str, str]:
@@ -75,12 +94,27 @@ def read_mistakes(path: Path) -> list[Mistake]:
         elif not _left_out(node):
             preface += lines[_first_line(node) - 1 : node.end_lineno]
     names = [node.name for node, _ in found]
+    for _, call in found:
+        for keyword in call.keywords:
+            if keyword.arg not in KEYWORDS:
+                raise MistakesError(f"{path}, line {call.lineno}: @mistake has no argument {keyword.arg!r}.")
     for node, _ in found:
         if names.count(node.name) > 1:
             raise MistakesError(
                 f"{path}, line {node.lineno}: two mistakes are called {node.name}. Rename one."
             )
-    return [_read_one(path, node, call, lines, preface) for node, call in found]
+    mistakes = [_read_one(path, node, call, lines, preface) for node, call in found]
+    for each in mistakes:
+        for word, known in [
+            *((word, FAMILIES) for word in each.families),
+            *((word, names) for word in each.like),
+        ]:
+            if word not in known:
+                raise MistakesError(
+                    f"{path}, line {each.line}: {word!r} is neither a family nor a mistake in this file. "
+                    f"Families are {', '.join(FAMILIES)}."
+                )
+    return mistakes
 
 
 def _first_line(node: ast.stmt) -> int:
@@ -122,6 +156,10 @@ def _read_one(
     if not isinstance(question, str) or not isinstance(sentence, str):
         raise MistakesError(f"{path}, line {call.lineno}: @mistake needs a question and a sentence.")
     replaces = arguments.get("replaces") or question
+    families, like = (
+        tuple(word.strip() for word in str(arguments.get(key) or "").split(",") if word.strip())
+        for key in ("family", "like")
+    )
     body = lines[node.lineno - 1 : node.end_lineno]
     source = "\n".join([*preface, *body, f"{replaces} = {node.name}", ""])
-    return Mistake(node.name, question, sentence, str(replaces), source, node.lineno)
+    return Mistake(node.name, question, sentence, str(replaces), source, node.lineno, families, like)

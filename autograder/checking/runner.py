@@ -45,6 +45,11 @@ class SuiteTest:
     weight: float
     given: tuple[str, ...]
 
+    @property
+    def key(self) -> str:
+        """File and name: two files may have tests of one name."""
+        return plugin.stable_name(self.item)
+
 
 @dataclass
 class TestRun:

@@ -59,7 +59,7 @@ class Grader:
         self.solution = read_source(assignment.source)
         self.mistakes = read_mistakes(assignment.mistakes)
         self._reference = _loaded_solution(assignment, self.solution)
-        self._diagnostician = Diagnostician(self.solution, self.mistakes)
+        self.diagnostician = Diagnostician(self.solution, self.mistakes)
         self.sandbox = [UNSAFE] if options.unsafe_no_sandbox else zygote.profile.layers
         _require_every_question(assignment, suite)
 
@@ -94,16 +94,20 @@ class Grader:
         """Grade code cells in the sandbox: the questions, and a sentence for each cell that raised or was
         left out.
         """
+        runs, notes = self.run_cells(cells, seed)
+        if self._options.diagnose:
+            self.diagnostician.diagnose(self.suite, runs, seed)
+        return self._by_question(runs), notes
+
+    def run_cells(self, cells: Sequence[Cell], seed: int) -> tuple[list[TestRun], list[str]]:
+        """All tests on code cells in the sandbox, without diagnosis."""
         try:
-            runs, notes = self._run(cells, seed)
+            return self._run(cells, seed)
         except SandboxError:
             # The zygote has ended (killed for want of memory, say), which is no verdict: once more.
             self._zygote.close()
             self._zygote = Zygote(self._zygote.profile)
-            runs, notes = self._run(cells, seed)
-        if self._options.diagnose:
-            self._diagnostician.diagnose(self.suite, runs, seed)
-        return self._by_question(runs), notes
+            return self._run(cells, seed)
 
     def _run(self, cells: Sequence[Cell], seed: int) -> tuple[list[TestRun], list[str]]:
         clock = self._clock(time.perf_counter())
@@ -111,16 +115,26 @@ class Grader:
             context = SandboxContext(submission, self._reference, self.assignment.limits, seed)
             return self.suite.run(context, before_each=clock), submission.notes
 
-    def first_failure(self, cells: Sequence[Cell], question: str) -> str | None:
-        """The outcome of the first test of `question` that fails on `cells`, or None where all pass."""
-        tests = [test for test in self.suite.tests if test.question == question]
-        with LoadedSubmission(self._zygote, cells, self.assignment.limits) as submission:
-            context = SandboxContext(submission, self._reference, self.assignment.limits, AUDIT_SEED)
+    def first_failure(
+        self, cells: Sequence[Cell], tests: Sequence[SuiteTest], call_seconds: float
+    ) -> tuple[TestRun | None, list[TestRun]]:
+        """The first of `tests` that fails on `cells`, or None where all pass; and all that were run.
+
+        Args:
+            cells: the code to load.
+            tests: in this order.
+            call_seconds: a limit on each call, where that is less than the assignment's.
+        """
+        seconds = min(call_seconds, self.assignment.limits.call_seconds)
+        limits = self.assignment.limits.model_copy(update={"call_seconds": seconds})
+        done = []
+        with LoadedSubmission(self._zygote, cells, limits) as submission:
+            context = SandboxContext(submission, self._reference, limits, AUDIT_SEED)
             for test in tests:
-                outcome = self.suite.run(context, [test])[0].result.outcome
-                if outcome != "passed":
-                    return outcome
-        return None
+                done += self.suite.run(context, [test])
+                if done[-1].result.outcome != "passed":
+                    return done[-1], done
+        return None, done
 
     def _clock(self, start: float) -> Callable[[SuiteTest], str | None]:
         seconds = self.assignment.limits.submission_seconds

@@ -1,0 +1,237 @@
+"""One step of an audit: something to grade, and what came of it.
+
+A step says all that is needed to repeat it, so that it can be done in any process, and so that a finished one
+can be recognised later.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from autograder.audit.garbage import EQUALS_EVERYTHING, RETURNS_NOTHING, garbage_cell
+from autograder.checking.diagnosis import Explanation, explanations
+from autograder.checking.namespace import gradable_cells
+from autograder.checking.runner import SuiteTest, TestRun
+from autograder.course.results import Outcome as TestOutcome
+from autograder.grading.grader import AUDIT_SEED, Grader
+from autograder.notebook.cells import Cell
+
+Kind = Literal["nothing", "solution", "variant", "mistake", "mutant"]
+
+NOTHING = {
+    "the bare stub": "",
+    "a function that returns None": RETURNS_NOTHING,
+    "an object equal to everything": EQUALS_EVERYTHING,
+}
+"""What must earn nothing, by name: the code put in place of every answer."""
+
+PATIENCE = 20.0
+"""A mutant's call may take so many times as long as a whole test takes with the solution."""
+LEAST_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to grade."""
+
+    kind: Kind
+    name: str
+    seed: int = AUDIT_SEED
+    source: str = ""
+    """The code that is put in: after the solution, or for a mutant in place of one of its cells."""
+    question: str = ""
+    """The mutant's or the mistake's question."""
+    cell: int = -1
+    """The cell that a mutant replaces."""
+    explain: bool = False
+    """Whether a mutant's first failure is looked up in the bank of mistakes."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TestInfo(_Record):
+    """A test of the suite."""
+
+    __test__ = False  # pytest would take the class for a test by its name
+
+    key: str
+    """File and name."""
+    question: str
+    name: str
+    says: str
+    weight: float
+
+
+class Told(_Record):
+    """What a student reads about a failed test."""
+
+    sentence: str
+    mistake: str = ""
+    family: str = ""
+
+
+class Failure(_Record):
+    """A test that did not pass."""
+
+    test: int
+    """Its place in the suite."""
+    outcome: TestOutcome
+    message: str
+    told: Told | None = None
+    held_out: Told | None = None
+    """What would be told if the bank did not hold the mistake that is graded."""
+
+
+class Threshold(_Record):
+    """A threshold that was passed, as a test notes it."""
+
+    test: int
+    what: str
+    value: float
+    threshold: float
+
+
+class Outcome(_Record):
+    """What came of a step."""
+
+    ran: list[int] = Field(default_factory=list)
+    """The tests that were run, by their places in the suite."""
+    seconds: list[float] = Field(default_factory=list)
+    """How long each of them took."""
+    failures: list[Failure] = Field(default_factory=list)
+    thresholds: list[Threshold] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
+    """A sentence for each cell that raised or was left out."""
+
+
+def suite_tests(grader: Grader) -> list[TestInfo]:
+    """The tests of a suite, in order."""
+    return [
+        TestInfo(key=test.key, question=test.question, name=test.name, says=test.says, weight=test.weight)
+        for test in grader.suite.tests
+    ]
+
+
+class Examiner:
+    """Does steps with one grader, one after the other."""
+
+    def __init__(self, grader: Grader) -> None:
+        self._grader = grader
+        self._places = {test.key: place for place, test in enumerate(grader.suite.tests)}
+        self._seconds: dict[str, float] = {}
+        """Test -> seconds with the solution, once that is known."""
+        self._kills: Counter[str] = Counter()
+
+    def outcome(self, step: Step) -> Outcome:
+        """Grade it."""
+        if step.kind == "mutant":
+            return self._mutant(step)
+        runs, notes = self._grader.run_cells(self._cells(step), step.seed)
+        told: dict[str, Explanation] = {}
+        held_out: dict[str, Explanation] = {}
+        if step.kind == "mistake":
+            matches = self._grader.diagnostician.matches(self._grader.suite, runs, step.seed)
+            told = explanations(runs, matches)
+            held_out = explanations(runs, matches, without=step.name)
+        return self._record(runs, notes, told, held_out)
+
+    def _record(
+        self,
+        runs: Sequence[TestRun],
+        notes: Sequence[str] = (),
+        told: dict[str, Explanation] | None = None,
+        held_out: dict[str, Explanation] | None = None,
+    ) -> Outcome:
+        failures, thresholds = [], []
+        for run in runs:
+            place, result = self._places[run.test.key], run.result
+            if result.outcome != "passed":
+                failures.append(
+                    Failure(
+                        test=place,
+                        outcome=result.outcome,
+                        message=result.message,
+                        told=_told((told or {}).get(run.test.key)),
+                        held_out=_told((held_out or {}).get(run.test.key)),
+                    )
+                )
+            thresholds += [
+                Threshold(test=place, what=each.what, value=each.value, threshold=each.threshold)
+                for each in run.margins
+            ]
+        return Outcome(
+            ran=[self._places[run.test.key] for run in runs],
+            seconds=[round(run.result.seconds, 4) for run in runs],
+            failures=failures,
+            thresholds=thresholds,
+            notes=list(notes),
+        )
+
+    def _mutant(self, step: Step) -> Outcome:
+        """Until a test of its question fails; those that killed most come first, then the quick ones."""
+        if not self._seconds:
+            self._time_solution()
+        tests = [test for test in self._grader.suite.tests if test.question == step.question]
+        tests.sort(key=lambda test: (-self._kills[test.key], self._seconds[test.key]))
+        solution = gradable_cells(self._grader.solution)
+        cells = [
+            Cell(cell.index, "code", step.source, cell.question, cell.tags, cell.grade_id)
+            if cell.index == step.cell
+            else cell
+            for cell in solution
+        ]
+        slowest = max(self._seconds[test.key] for test in tests)
+        first, runs = self._grader.first_failure(cells, tests, max(LEAST_SECONDS, PATIENCE * slowest))
+        told: dict[str, Explanation] = {}
+        if first is not None:
+            self._kills[first.test.key] += 1
+            matches = (
+                self._grader.diagnostician.matches(self._grader.suite, [first], AUDIT_SEED)
+                if step.explain
+                else {}
+            )
+            told = explanations([first], matches)
+        return self._record(runs, told=told)
+
+    def _time_solution(self) -> None:
+        started = time.perf_counter()
+        runs, _ = self._grader.run_cells(gradable_cells(self._grader.solution), AUDIT_SEED)
+        self._seconds = {run.test.key: run.result.seconds for run in runs}
+        self.solution_seconds = time.perf_counter() - started
+
+    def _cells(self, step: Step) -> list[Cell]:
+        grader = self._grader
+        if step.kind == "nothing":
+            stub = gradable_cells(grader.release.cells)
+            return [*stub, garbage_cell(grader.solution, step.source)] if step.source else stub
+        cells = gradable_cells(grader.solution)
+        if step.source:
+            cells.append(Cell(len(grader.solution), "code", step.source))
+        return cells
+
+
+def _told(explanation: Explanation | None) -> Told | None:
+    if explanation is None:
+        return None
+    return Told(sentence=explanation.sentence, mistake=explanation.mistake, family=explanation.family)
+
+
+__all__ = [
+    "Examiner",
+    "Failure",
+    "Outcome",
+    "Step",
+    "SuiteTest",
+    "TestInfo",
+    "Threshold",
+    "Told",
+    "suite_tests",
+]
