@@ -79,7 +79,7 @@ class Limits(_Model):
     """The largest file that a submission may write."""
     disk_mb: Count = 64
     """All files that it writes, together."""
-    notebook_mb: Count = 50
+    notebook_mb: Count = 100
     """The largest notebook that intake reads."""
 
 

@@ -17,6 +17,7 @@ from autograder.checking.proxy import Student
 from autograder.course import Limits
 from autograder.notebook.cells import Cell
 from autograder.notebook.intake import name_of
+from autograder.notebook.repair import definitions
 from autograder.sandbox.host import Zygote
 from autograder.sandbox.kernel import address_space
 from autograder.sandbox.peers import Upcall, Worker, WorkerLimits
@@ -44,6 +45,7 @@ class LoadedSubmission:
     def __init__(self, zygote: Zygote, cells: Sequence[Cell], limits: Limits) -> None:
         self._zygote, self._cells, self._limits = zygote, list(cells), limits
         self._left_out: dict[int, str] = {}
+        self._defines_only: dict[int, str] = {}
         self._finished: set[int] = set()
         self.notes: list[str] = []
         """A sentence for each cell that raised or was left out, in order of the cells."""
@@ -67,7 +69,9 @@ class LoadedSubmission:
             return self._worker.fork(seed, self._limits.call_seconds, upcall)
 
     def _load(self) -> None:
-        """Run the cells in a fresh worker; a cell that hangs or kills it is left out of the next attempt."""
+        """Run the cells in a fresh worker. Of a cell that hangs or kills it, the next attempt reads only what
+        it defines; where even that does, the cell is left out.
+        """
         deadline = time.monotonic() + self._limits.load_seconds
         while True:
             if self._worker is not None:
@@ -77,38 +81,76 @@ class LoadedSubmission:
             fatal = self._run_cells(self._worker, deadline, notes)
             if fatal is None:
                 break
-            self._left_out[fatal[0]] = fatal[1]
-        combined = {**notes, **self._left_out}
+            cell, reason = fatal
+            if definitions(cell.source) and cell.index not in self._defines_only:
+                self._defines_only[cell.index] = f"{reason} and was stopped: only what it defines was read."
+            else:
+                self._defines_only.pop(cell.index, None)
+                self._left_out[cell.index] = f"{reason} and was left out."
+        combined = {**self._defines_only, **notes, **self._left_out}
         self.notes = [combined[index] for index in sorted(combined)]
 
-    def _run_cells(self, worker: Worker, deadline: float, notes: dict[int, str]) -> tuple[int, str] | None:
-        """None when all cells were run; else (index, sentence) of the cell that ended the worker.
+    def _run_cells(self, worker: Worker, deadline: float, notes: dict[int, str]) -> tuple[Cell, str] | None:
+        """None when all cells were run; else the cell that ended the worker, and the beginning of a sentence.
 
         Behind the deadline each cell still gets a moment: one slow cell must not cost the answers below it.
         Once that has taken as long again, only cells that ran to their end before are run (in a worker that
         replaces one that was lost), and in the end none: cells made to hang must not hold the grader up.
+
+        A cell that misses a name is run once more behind all others: students run cells in any order.
         """
+        again: list[Cell] = []
         for cell in self._cells:
-            if cell.index in self._left_out:
+            fatal = self._run_cell(worker, cell, deadline, notes, again)
+            if fatal is not None:
+                return fatal
+        for cell in again:
+            if self._is_defined_below(cell):
                 continue
-            name = name_of(cell)
-            left = deadline - time.monotonic()
-            late = -left / self._limits.load_seconds
-            if late > 3 or (late > 1 and cell.index not in self._finished):
+            before = notes.pop(cell.index)
+            fatal = self._run_cell(worker, cell, deadline, notes, [])
+            if fatal is not None:
+                return fatal
+            if cell.index in notes:
+                notes[cell.index] = before
+            else:
                 notes[cell.index] = (
-                    f"{_capital(name)} was not run: the notebook used up its {self._limits.load_seconds:g} s."
+                    f"{_capital(name_of(cell))} uses what only a later cell defines: it was run again after "
+                    "all others."
                 )
-                continue
-            seconds = min(self._limits.cell_seconds, max(left, MOMENT))
-            try:
-                error = worker.run_cell(f"<{name}>", cell.source, seconds)
-            except CallTimeout:
-                return cell.index, f"{_capital(name)} ran longer than {seconds:g} s and was left out."
-            except WorkerLost:
-                return cell.index, f"{_capital(name)} ended the process it ran in and was left out."
-            self._finished.add(cell.index)
-            if error is not None:
-                notes[cell.index] = _raised(name, error)
+        return None
+
+    def _is_defined_below(self, cell: Cell) -> bool:
+        """Whether a later cell defines again what this one does, and so would be undone."""
+        below = self._cells[self._cells.index(cell) + 1 :]
+        return any(definitions(cell.source) & definitions(other.source) for other in below)
+
+    def _run_cell(
+        self, worker: Worker, cell: Cell, deadline: float, notes: dict[int, str], again: list[Cell]
+    ) -> tuple[Cell, str] | None:
+        if cell.index in self._left_out:
+            return None
+        name = name_of(cell)
+        left = deadline - time.monotonic()
+        late = -left / self._limits.load_seconds
+        if late > 3 or (late > 1 and cell.index not in self._finished):
+            notes[cell.index] = (
+                f"{_capital(name)} was not run: the notebook used up its {self._limits.load_seconds:g} s."
+            )
+            return None
+        seconds = min(self._limits.cell_seconds, max(left, MOMENT))
+        only = cell.index in self._defines_only
+        try:
+            error = worker.run_cell(f"<{name}>", cell.source, seconds, only_definitions=only)
+        except CallTimeout:
+            return cell, f"{_capital(name)} ran longer than {seconds:g} s"
+        except WorkerLost:
+            return cell, f"{_capital(name)} ended the process it ran in"
+        self._finished.add(cell.index)
+        if error is not None:
+            notes[cell.index] = _raised(name, error)
+            if error.get("type") == "NameError":
+                again.append(cell)
         return None
 
 
@@ -132,7 +174,9 @@ def _raised(name: str, error: dict[str, Any]) -> str:
     ):
         line = f", line {where[-1][1]},"
     said = f"{kind}: {text}" if text else kind
-    return f"{_capital(name)}{line} raised {said}. What it defines after that is missing."
+    unreadable = kind in ("SyntaxError", "IndentationError", "TabError")
+    left = "It was not run" if unreadable else "After that only what it defines was read"
+    return f"{_capital(name)}{line} raised {said.rstrip('.')}. {left}."
 
 
 def served_upcall(reference: dict[str, Any], given: Sequence[str], limits: Limits) -> Upcall | None:

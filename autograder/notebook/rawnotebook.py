@@ -191,8 +191,10 @@ class _CellReader:
         self.no_metadata: list[int] = []
         self.windows_lines = False
         self.broken_characters = False
+        self.shortened: list[int] = []
         self._ids: set[str] = set()
         self._room = MAX_ALL_OUTPUTS
+        self._text_was_cut = False
 
     def findings(self) -> Iterator[str]:
         if self.no_cells:
@@ -205,6 +207,8 @@ class _CellReader:
             yield "Windows line ends were changed to plain ones."
         if self.broken_characters:
             yield "Characters that are no valid Unicode became '\ufffd'."
+        if self.shortened:
+            yield f"{_cells(self.shortened)} had too much output; the graded copy holds a part of it."
 
     def read(self, position: int, entry: Any) -> RawCell:
         if not isinstance(entry, dict):
@@ -228,7 +232,7 @@ class _CellReader:
             source=source,
             nbgrader=_scalars(metadata.get("nbgrader")),
             tags=_tags(metadata.get("tags")),
-            outputs=self._outputs(entry.get("outputs")) if kind == "code" else [],
+            outputs=self._outputs(position, entry.get("outputs")) if kind == "code" else [],
             attachments=self._attachments(entry.get("attachments")) if kind == "markdown" else {},
             execution_count=count if isinstance(count, int) and 0 <= count < 10**6 else None,
             id=self._id(entry.get("id")),
@@ -259,16 +263,21 @@ class _CellReader:
         self._ids.add(value)
         return value
 
-    def _outputs(self, value: Any) -> list[dict[str, Any]]:
+    def _outputs(self, position: int, value: Any) -> list[dict[str, Any]]:
         outputs: list[dict[str, Any]] = []
-        for entry in value[:MAX_OUTPUTS] if isinstance(value, list) else []:
+        entries = value if isinstance(value, list) else []
+        self._text_was_cut = len(entries) > MAX_OUTPUTS
+        for entry in entries[:MAX_OUTPUTS]:
             output = self._output(entry) if isinstance(entry, dict) else None
             if output is None:
                 continue
             self._room -= len(json.dumps(output))
             if self._room < 0:
+                self._text_was_cut = True
                 break
             outputs.append(output)
+        if self._text_was_cut:
+            self.shortened.append(position)
         return outputs
 
     def _output(self, entry: dict[str, Any]) -> dict[str, Any] | None:
@@ -312,6 +321,7 @@ class _CellReader:
         text = self._clean(_joined(value) or "")
         if len(text) <= MAX_TEXT_OUTPUT:
             return text
+        self._text_was_cut = True
         return f"{text[: MAX_TEXT_OUTPUT // 2]}\n... output shortened ...\n{text[-MAX_TEXT_OUTPUT // 2 :]}"
 
 

@@ -84,6 +84,45 @@ def match_cells(submitted: Sequence[RawCell], release: Sequence[Cell]) -> list[i
     return matched
 
 
+def join_halves(submitted: Sequence[RawCell], repairs: list[str]) -> None:
+    """Put a function that was split in the middle together again; its second half becomes an empty cell.
+
+    A cell that is indented and returns from a function cannot run by itself, whatever it is.
+    """
+    for position in range(1, len(submitted)):
+        first, second = submitted[position - 1], submitted[position]
+        if (
+            first.kind == second.kind == "code"
+            and _is_second_half(second.source)
+            and _ends_inside(first.source)
+        ):
+            first.source = f"{first.source.rstrip()}\n{second.source.rstrip()}"
+            second.source = ""
+            second.nbgrader = {}
+            repairs.append(
+                f"Cell {position + 1} is the second half of cell {position}: they were put together."
+            )
+
+
+def _is_second_half(source: str) -> bool:
+    lines = _code_lines(source)
+    indent = _indent(lines[0]) if lines else ""
+    return bool(indent) and any(re.match(rf"{indent}return\b", line) for line in lines)
+
+
+def _ends_inside(source: str) -> bool:
+    lines = _code_lines(source)
+    return bool(lines) and bool(_indent(lines[-1]) or lines[-1].rstrip().endswith(":"))
+
+
+def _code_lines(source: str) -> list[str]:
+    return [line for line in source.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
+
+
 def adds_code(raw: RawCell, locked_source: str) -> bool:
     """Whether a student put code into a locked cell. It is not lost: it becomes a cell of its own."""
     if raw.kind != "code" or same_text(raw.source, locked_source):
@@ -117,9 +156,13 @@ def findings(
         found = positions.get(place, [])
         if cell.grade_id is not None and cell.kind == "markdown":
             texts += not found or not same_text(submitted[found[-1]].source, cell.source)
+            for position in found:
+                if submitted[position].kind == "code":
+                    yield _other_kind(position, submitted[position], cell)
             continue
         for position in found:
             yield from _changes(position, submitted[position], cell, points)
+        yield from _answered_elsewhere(found, submitted, cell)
         if cell.grade_id is not None and not found:
             yield _missing(cell, everything)
         elif cell.grade_id is not None and len(found) > 1:
@@ -161,10 +204,40 @@ def _missing(cell: Cell, everything: set[str]) -> str:
     return f"{_what(cell)} was deleted; it was put back without an answer."
 
 
+def _answered_elsewhere(found: Sequence[int], submitted: Sequence[RawCell], cell: Cell) -> Iterator[str]:
+    if cell.question is None or not found:
+        return
+    answered = [submitted[position].source for position in found]
+    stub = is_left_stub(answered[-1], cell, submitted)
+    missing = definitions(cell.source).difference(*([] if stub else map(definitions, answered)))
+    for name in sorted(missing):
+        other = next((n for n, raw in enumerate(submitted) if n not in found and defines(raw, name)), None)
+        if other is not None:
+            own = "still holds the stub" if stub else "does not define it"
+            place = cell_name(other, None)
+            yield f"The answer to {name} stands in {place}, which counts; its own cell {own}."
+
+
+def is_left_stub(source: str, cell: Cell, submitted: Sequence[RawCell]) -> bool:
+    """Whether a solution cell stands as the release left it while another cell holds its answer: to run it
+    would hide that answer.
+    """
+    return same_text(source, cell.source) and any(
+        not same_text(raw.source, cell.source) and defines(raw, name)
+        for raw in submitted
+        for name in definitions(cell.source)
+    )
+
+
+def defines(raw: RawCell, name: str) -> bool:
+    """Whether a cell is code that defines `name` at its top level."""
+    return raw.kind == "code" and name in definitions(raw.source)
+
+
 def _changes(position: int, raw: RawCell, cell: Cell, points: Mapping[str, float]) -> Iterator[str]:
     name = cell_name(position, _name_of_question(cell))
     if raw.kind != cell.kind:
-        yield f"The type of {name} was {raw.kind}; it was read as {cell.kind}."
+        yield _other_kind(position, raw, cell)
     if cell.grade_id is None:
         return
     if cell.question is None and not same_text(raw.source, cell.source):
@@ -176,6 +249,11 @@ def _changes(position: int, raw: RawCell, cell: Cell, points: Mapping[str, float
     expected = points.get(cell.grade_id)
     if given is not None and expected is not None and not _is_number(given, expected):
         yield f"The points of {name} had been changed to {_shown(given)}; the course's {expected:g} count."
+
+
+def _other_kind(position: int, raw: RawCell, cell: Cell) -> str:
+    name = cell_name(position, _name_of_question(cell))
+    return f"The type of {name} was {raw.kind}; it was read as {cell.kind}."
 
 
 @dataclass(frozen=True)

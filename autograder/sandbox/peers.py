@@ -108,12 +108,16 @@ class Worker:
         """Its process id, as the kernel attests it."""
         return self._process.pid
 
-    def run_cell(self, label: str, source: str, seconds: float) -> dict[str, Any] | None:
-        """Run one cell; the error it raised as reported (see `service`), or None.
+    def run_cell(
+        self, label: str, source: str, seconds: float, *, only_definitions: bool = False
+    ) -> dict[str, Any] | None:
+        """Run one cell, or only its imports and definitions; the error it raised as reported (see
+        `service`), or None.
 
         Raises `CallTimeout` after `seconds`, `WorkerLost` where the process died.
         """
-        reply = self._ask({"op": "cell", "label": label, "source": source}, seconds)
+        request = {"op": "cell", "label": label, "source": source, "only_definitions": only_definitions}
+        reply = self._ask(request, seconds)
         error = reply.get("err")
         return error if type(error) is dict else None
 

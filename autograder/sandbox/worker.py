@@ -7,7 +7,9 @@ out. Imports nothing of the engine but the wire codec and the dispatcher.
 
 from __future__ import annotations
 
+import ast
 import builtins
+import contextlib
 import importlib.abc
 import linecache
 import os
@@ -16,11 +18,12 @@ import shutil
 import socket
 import sys
 import tempfile
+import traceback
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from autograder.sandbox import kernel, syscalls
+from autograder.sandbox import kernel, standins, syscalls
 from autograder.sandbox.service import Service
 from autograder.sandbox.wire import Channel, Decoder, Encoder, Handle, PeerClosed, WireError
 
@@ -118,9 +121,10 @@ class Submission:
         sys.modules["__main__"] = module
         self.namespace = module.__dict__
         self._label = ""
-        notebook = _Notebook(self.namespace, lambda source: exec(self._compiled(source), self.namespace))
+        notebook = _Notebook(self.namespace, self._run_part)
         self.namespace["get_ipython"] = lambda: notebook
         builtins.display = lambda *_, **__: None  # type: ignore[attr-defined]
+        standins.furnish(notebook)
         self._labels: set[str] = set()
         _forbid(forbid)
 
@@ -128,17 +132,41 @@ class Submission:
         """Whether a code object came from a cell."""
         return filename in self._labels
 
-    def run(self, label: str, source: str) -> None:
-        """Run one cell. Raises whatever it raises."""
+    def run(self, label: str, source: str, *, only_definitions: bool = False) -> None:
+        """Run one cell, or only what it defines. Raises whatever it raises.
+
+        Where a statement raises, the imports and definitions below it are read all the same: code that needs
+        a file or a machine of the student's must not cost the answer that stands under it.
+        """
         self._label = label
         self._labels.add(label)
         linecache.cache[label] = (len(source), None, source.splitlines(keepends=True), label)
-        exec(self._compiled(source), self.namespace)
+        standins.furnish_torch(source)
+        tree = self._parsed(source)
+        if only_definitions:
+            self._define(tree.body)
+            return
+        try:
+            exec(compile(tree, label, "exec"), self.namespace)
+        except BaseException as error:
+            line = next((n for f, n in traceback.walk_tb(error.__traceback__) if self._is_top_level(f)), None)
+            if line is not None:
+                self._define([statement for statement in tree.body if _first_line(statement) > line])
+            raise
 
-    def _compiled(self, source: str) -> types.CodeType:
+    def _is_top_level(self, frame: types.FrameType) -> bool:
+        return frame.f_code.co_filename == self._label and frame.f_code.co_name == "<module>"
+
+    def _define(self, statements: Sequence[ast.stmt]) -> None:
+        """Run the imports, functions, classes and constants among `statements`, each by itself."""
+        for statement in filter(_defines, statements):
+            with contextlib.suppress(Exception):
+                exec(compile(ast.Module([statement], []), self._label, "exec"), self.namespace)
+
+    def _parsed(self, source: str) -> ast.Module:
         """The code of a cell or of a part of it; magics and shell commands become calls of `_Notebook`."""
         try:
-            return compile(source, self._label, "exec")
+            return ast.parse(source, self._label)
         except SyntaxError:
             from IPython.core.inputtransformer2 import TransformerManager
 
@@ -148,7 +176,30 @@ class Submission:
             # IPython drops empty lines at the top; put back, so that lines are counted as the student sees
             # them.
             empty = len(source) - len(source.lstrip("\n"))
-            return compile("\n" * empty + plain, self._label, "exec")
+            return ast.parse("\n" * empty + plain, self._label)
+
+    def _run_part(self, source: str) -> None:
+        exec(compile(self._parsed(source), self._label, "exec"), self.namespace)
+
+
+def _first_line(statement: ast.stmt) -> int:
+    decorators = getattr(statement, "decorator_list", [])
+    return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
+
+
+def _defines(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Assign):
+        return _is_constant(statement.value)
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+    return isinstance(statement, kinds)
+
+
+def _is_constant(value: ast.expr) -> bool:
+    try:
+        ast.literal_eval(value)
+    except (ValueError, TypeError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def serve_submission(
@@ -167,7 +218,11 @@ def serve_submission(
             operation = request["op"]
             if operation == "cell":
                 try:
-                    submission.run(request["label"], request["source"])
+                    submission.run(
+                        request["label"],
+                        request["source"],
+                        only_definitions=request.get("only_definitions", False),
+                    )
                     reply: dict[str, Any] = {"ok": None}
                 except BaseException as error:
                     reply = {"err": service.describe(error)}

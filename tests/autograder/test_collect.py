@@ -315,13 +315,13 @@ def test_a_bomb_in_a_zip_is_refused(place: Path, assignment: Assignment) -> None
     path = place / "class.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive_file:
         archive_file.writestr("alice_1_22_tiny.ipynb", b"[" * (2 << 20))
-        archive_file.writestr("bob_2_33_tiny.ipynb", b"[" * (51 << 20))
+        archive_file.writestr("bob_2_33_tiny.ipynb", b"[" * (101 << 20))
         archive_file.writestr("carol_3_44_tiny.ipynb", NOTEBOOK)
     found = collect([path], assignment)
     assert students(found) == ["carol_3"]
     assert [refused.reason.partition(" is refused: ")[2] for refused in found.refused] == [
         f"it unpacks to more than {archive.MAX_RATIO} times its size.",
-        "it has 51 MB; at most 50 MB are read.",
+        "it has 101 MB; at most 100 MB are read.",
     ]
 
 
@@ -359,7 +359,7 @@ def test_a_huge_notebook_is_refused_without_reading_it(place: Path, assignment: 
     write(place / "bob.ipynb")
     found = collect([place], assignment)
     assert students(found) == ["bob"]
-    assert found.refused[0].reason.endswith("it has 1048576 MB; at most 50 MB are read.")
+    assert found.refused[0].reason.endswith("it has 1048576 MB; at most 100 MB are read.")
 
 
 def test_a_file_that_grew_since_is_not_read_whole(place: Path, assignment: Assignment) -> None:

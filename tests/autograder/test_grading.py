@@ -124,7 +124,7 @@ def cases_of(a: Assignment) -> dict[str, Case]:
         "hangs at load": (notebook(a, own="while True:\n    pass"), 5.0, "longer than 1 s and was left out"),
         "exits at load": (notebook(a, own=exits), 5.0, "ended the process it ran in and was left out"),
         "sys.exit at load": (notebook(a, own="import sys\nsys.exit(0)"), 5.0, "raised SystemExit: 0"),
-        "answer exits at load": (notebook(a, softmax=f"{exits}def softmax(s): ..."), 2.0, "only what it defines was read"),
+        "answer exits at load": (notebook(a, softmax=f"{exits}def softmax(s): ..."), 2.0, "only what it def"),
         "raises half way": (notebook(a, softmax="1 / 0\ndef softmax(s): ..."), 2.0, "line 1, raised ZeroDiv"),
         "surrogate": (notebook(a, own="text = '\ud800'"), 5.0, ""),
         "doubled": (doubled(a, answers_of(a)["softmax"]), 5.0, ""),
