@@ -55,6 +55,9 @@ audit: $(INSTALLED) ## Right answers earn everything, the stub nothing, each mis
 	@echo "== audit"
 	@$(BIN)/autograder audit --seeds 3 --jobs 2 --mutants
 
+accuracy: $(INSTALLED) ## The solutions on real data (AUTOGRADER_DATA), beside the figures they have to beat
+	@$(BIN)/autograder accuracy
+
 build: $(INSTALLED) ## Sources to executed notebooks and releases
 	@$(BIN)/autograder build
 

@@ -155,6 +155,13 @@ def audit(
     mutants: Annotated[
         bool, typer.Option("--mutants", help="Run machine-made mutants of the solution, too.")
     ] = False,
+    diagnosis: Annotated[
+        bool,
+        typer.Option("--diagnosis", help="Measure what is said of mistakes held out of the bank in turn."),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Repeat what an earlier audit finished, too.")
+    ] = False,
     course: CourseFolder = HERE,
 ) -> None:
     """Prove the suites: right answers earn everything, the stub nothing, each mistake loses its own question
@@ -162,7 +169,27 @@ def audit(
     """
     from autograder.cli.auditing import run_audit
 
-    raise typer.Exit(run_audit(course, slugs or [], seeds=seeds, jobs=jobs, mutants=mutants))
+    status = run_audit(
+        course, slugs or [], seeds=seeds, jobs=jobs, mutants=mutants, diagnosis=diagnosis, force=force
+    )
+    raise typer.Exit(status)
+
+
+@app.command()
+def accuracy(
+    slugs: Slugs = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, batches and splits.")] = 0,
+    device: Annotated[str, typer.Option(help="Where PyTorch computes: cpu, cuda.")] = "cpu",
+    force: Annotated[bool, typer.Option("--force", help="Measure what has not changed, too.")] = False,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="The JSON file; a table is written beside it.")
+    ] = None,
+    course: CourseFolder = HERE,
+) -> None:
+    """Train the reference solutions on real data, from the data root, and compare with what is to beat."""
+    from autograder.cli.accuracy import run_accuracy
+
+    raise typer.Exit(run_accuracy(course, slugs or [], seed=seed, device=device, force=force, to=to))
 
 
 @app.command()

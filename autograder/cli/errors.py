@@ -17,6 +17,7 @@ def plain_message(error: Exception) -> str | None:
         CheckError, CourseError, DatasetError, MistakesError, SandboxError, SourceError, SuiteError,
     )  # fmt: skip
     try:
+        from autograder.audit.accuracy import AccuracyError
         from autograder.authoring import BuildError
         from autograder.gradebook.errors import GradebookError
         from autograder.grading.identity import StateError
@@ -33,8 +34,8 @@ def plain_message(error: Exception) -> str | None:
             )
     else:
         known += (
-            BuildError, CollectError, GradebookError, JobError, PublishingError, ReleaseError, ReportError,
-            StateError,
+            AccuracyError, BuildError, CollectError, GradebookError, JobError, PublishingError, ReleaseError,
+            ReportError, StateError,
         )  # fmt: skip
     if isinstance(error, known):
         return str(error)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 import numpy as np
 
+from autograder.audit.accuracy import Figure
 from autograder.checking.namespace import load_cells
 from autograder.datasets import load_dataset
 from autograder.notebook.percent import read_source
@@ -21,21 +21,16 @@ PHASES = [(1, 6000), (5, 2000), (25, 2000)]
 BATCH_SIZE = 200
 HEADLINES = {"softmax": 0.3969, "svm": 0.3899}
 
-Row = tuple[str, float, float, float, str]
-"""Name of the figure, ours, the headline to beat (both shares), seconds, data sizes."""
 
-
-def run(data_root: Path | str, seed: int = 0) -> list[Row]:
+def run(seed: int = 0) -> list[Figure]:
     """Choose learning rate and penalty on 5,000 validation pictures, train on all 50,000, and test once.
 
     Args:
-        data_root: folder that holds cifar-10-batches-py.
         seed: of the mini-batches.
 
     Returns:
-        Two rows: the accuracy of softmax and of the SVM on the 10,000 test pictures.
+        Two figures: the accuracy of softmax and of the SVM on the 10,000 test pictures.
     """
-    os.environ["AUTOGRADER_DATA"] = str(data_root)
     solution = load_cells(read_source(Path(__file__).with_name("linear_classifiers.py")))
     data = load_dataset("cifar10")
     mean_image = data.x_train.reshape(len(data.x_train), -1).mean(axis=0)
@@ -57,6 +52,6 @@ def run(data_root: Path | str, seed: int = 0) -> list[Row]:
         test = float(np.mean(solution["predict"](W, X_test) == data.y_test))
         seconds = time.perf_counter() - began
         sizes = f"{len(X):,} training ({NUM_VAL:,} of them to choose by), {len(X_test):,} test"
-        name = f"{loss}, CIFAR-10 test (learning rate {rate:g}, reg {reg:g})"
-        rows.append((name, test, headline, seconds, sizes))
+        what = f"{loss}, CIFAR-10 test (learning rate {rate:g}, reg {reg:g})"
+        rows.append(Figure(what=what, ours=test, headline=headline, sizes=sizes, seconds=seconds))
     return rows
