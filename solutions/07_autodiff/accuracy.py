@@ -1,18 +1,20 @@
-"""The engine on the whole: every op against central differences, and networks that learn real digits."""
+"""The engine on the whole: every op against central differences, and networks that learn real digits.
+
+`run` is called by `autograder accuracy`.
+"""
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
+from autograder.audit.accuracy import Figure
 from autograder.checking import numerical_gradient
 from autograder.checking.namespace import load_cells
-from autograder.datasets import Dataset, DatasetError, load_dataset
+from autograder.datasets import load_dataset
 from autograder.notebook.percent import read_source
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -20,60 +22,48 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "mnist": {"hidden": (128, 64), "epochs": 12, "batch_size": 64, "learning_rate": 0.15},
 }
 HEADLINES = {"mnist": 0.963}
-"""That of the network written by hand in assignment 6. Elsewhere the network has to beat a linear classifier
+"""What the network written by hand in assignment 6 has to beat. On the small digits it is a linear classifier
 that was trained in the same way.
 """
 
-Row = tuple[str, float, float, float, str]
-"""Name of the figure, ours, the headline, seconds, sizes. The first figure is better when it is smaller, the
-others are shares of right answers.
-"""
 
+def run(seed: int = 0) -> list[Figure]:
+    """Check every op, then train a network on the embedded digits and on MNIST; test accuracies.
 
-def run(data_root: Path | str, seed: int = 0) -> list[Row]:
-    """Check every op, then train a network on the embedded digits and, where it is there, on MNIST.
-
-    Args:
-        data_root: folder that may hold MNIST.
-        seed: of the points, the weights and the mini-batches.
-
-    Returns:
-        A row for the ops and one for the test accuracy on each data set.
+    The seed is that of the points, the weights and the mini-batches.
     """
     solution = load_cells(read_source(Path(__file__).with_name("autodiff.py")))
     start = time.perf_counter()
     error, count = largest_difference(solution, np.random.default_rng(seed))
-    seconds = time.perf_counter() - start
-    what = "largest difference of any gradient from central differences"
-    rows: list[Row] = [(what, error, 1e-7, seconds, f"{count} gradients")]
-    with mock.patch.dict(os.environ, AUTOGRADER_DATA=str(data_root)):
-        for name in SETTINGS:
-            try:
-                data = load_dataset(name)
-            except DatasetError:
-                continue
-            rows.append(accuracy(solution, name, data, seed))
-    return rows
+    ops = Figure(
+        what="largest difference of any gradient from central differences", ours=error, headline=1e-7,
+        sizes=f"{count} gradients", seconds=time.perf_counter() - start,
+        unit="number", smaller_is_better=True,
+    )  # fmt: skip
+    return [ops, *(test_accuracy(solution, name, seed) for name in SETTINGS)]
 
 
-def accuracy(solution: dict[str, Any], name: str, data: Dataset, seed: int) -> Row:
-    """Test accuracy of a network with ReLU on pictures from 0 to 1."""
+def test_accuracy(solution: dict[str, Any], name: str, seed: int) -> Figure:
+    """A network with ReLU on pictures from 0 to 1."""
+    data = load_dataset(name)
     x, x_test = (pixels.reshape(len(pixels), -1) for pixels in (data.x_train, data.x_test))
     setting = dict(SETTINGS[name])
     sizes = (x.shape[1], *setting.pop("hidden"), len(data.classes))
 
-    def test_accuracy(net: Any) -> float:
+    def trained(net: Any) -> float:
         solution["train"](net, x, data.y_train, seed=seed, **setting)
         return float(np.mean(net(x_test).data.argmax(axis=1) == data.y_test))
 
     start = time.perf_counter()
-    ours = test_accuracy(solution["MLP"](sizes, "relu", seed))
+    ours = trained(solution["MLP"](sizes, "relu", seed))
     seconds = time.perf_counter() - start
     headline = HEADLINES.get(name)
     if headline is None:
-        headline = test_accuracy(solution["LinearClassifier"](sizes[0], sizes[-1]))
-    counts = f"{len(x):,} training, {len(x_test):,} test"
-    return f"MLP {'-'.join(map(str, sizes))}, {name} test", ours, headline, seconds, counts
+        headline = trained(solution["LinearClassifier"](sizes[0], sizes[-1]))
+    return Figure(
+        what=f"MLP {'-'.join(map(str, sizes))}, {name} test", ours=ours, headline=headline,
+        sizes=f"{len(x):,} training, {len(x_test):,} test", seconds=seconds,
+    )  # fmt: skip
 
 
 def largest_difference(solution: dict[str, Any], rng: np.random.Generator) -> tuple[float, int]:
