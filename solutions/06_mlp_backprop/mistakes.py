@@ -394,7 +394,9 @@ def mlp_without_relu(params, x):
 
 @mistake("mlp_forward", "Two layers are hard-coded: the depth follows from the number of parameters.")
 def mlp_two_layers(params, x):
-    _, caches = right_mlp_forward(params, x)
+    scores, caches = right_mlp_forward(params, x)
+    if "W2" not in params:
+        return scores, caches
     hidden = np.maximum(x @ params["W1"] + params["b1"], 0)
     return hidden @ params["W2"] + params["b2"], caches
 

@@ -11,7 +11,7 @@ GIVEN = [
     *("softmax_cross_entropy_forward", "softmax_cross_entropy_backward"),
     *("mlp_forward", "mlp_backward", "sgd_step", "predict"),
 ]
-TINY = 1e-20
+TINY = 2e-12
 
 
 def need_result(result):
@@ -37,8 +37,9 @@ def visits(student, count, batch_size, num_epochs, seed):
     """Which steps each example took part in: booleans, shape (count, number of steps).
 
     Each example has an input of its own, whose weights move by the step's learning rate when, and only when,
-    the example is in its batch. The rates are powers of two, and so small that nothing else moves: what the
-    weights have become says in binary which steps there were.
+    the example is in its batch. The rates are powers of two, and so small that the gradients stay what they
+    were at the start (to 1 % of the smallest step after 15 of them): what the weights have become says in
+    binary which steps there were.
     """
     sizes = [min(batch_size, count - first) for first in range(0, count, batch_size)] * num_epochs
     rates = [TINY * 2.0**step * size for step, size in enumerate(sizes)]
@@ -147,26 +148,26 @@ def test_inputs(student, reference, rng):
 
 @pytest.mark.question("train", weight=2, given=GIVEN)
 def test_mnist(student, reference, rng, data):
-    """At least 77 % of handwritten digits that nobody has seen are recognised after training on 1,500."""
-    # Over 20 seeds the solution reaches 81.4 to 87.8 % here (mean 83.4 %), and its loss falls by a factor of
-    # 12.7 to 21.7. Steps of a tenth of the length give at most 73.4 % and 4.3, a first layer that does not
-    # learn 52 %, labels of other images 12 %.
+    """At least 68 % of handwritten digits that nobody has seen are recognised after training on only 800."""
+    # Over 40 seeds the solution reaches 72.5 to 82.0 % here (mean 78.1 %), and its loss falls by a factor of
+    # 7.7 to 14.3. Steps of a tenth of the length give at most 65.8 % and 3.3, a first layer that does not
+    # learn 39 % and 2.2, labels of other images 13 % and 2.1.
     digits = data("mnist5000")
-    some = rng.permutation(len(digits.x_train))[:1500]
+    some = rng.permutation(len(digits.x_train))[:800]
     x, y, classes = disguise(digits.x_train[some], digits.y_train[some], rng, noise=0.1, shift=1)
-    few = rng.permutation(len(digits.x_test))[:500]
+    few = rng.permutation(len(digits.x_test))[:400]
     x_test, y_test, _ = disguise(
         digits.x_test[few], digits.y_test[few], rng, noise=0.1, shift=1, permutation=classes
     )
     mean, spread = x.mean(), x.std()
     x, x_test = ((images.reshape(len(images), -1) - mean) / spread for images in (x, x_test))
-    num_steps = 6 * 47
-    rates = [float(reference.warmup_cosine(t, num_steps, 0.1, 10)) for t in range(num_steps)]
-    start = reference.initialize([784, 32, 10], seed=int(rng.integers(1000)))
-    params, losses, _ = need_result(student.train(start, x, y, x[:50], y[:50], rates, 6, 32, seed=2))
-    assert_learns(losses, by_factor=7)
+    num_steps = 5 * 20
+    rates = [float(reference.warmup_cosine(t, num_steps, 0.15, 8)) for t in range(num_steps)]
+    start = reference.initialize([784, 24, 10], seed=int(rng.integers(1000)))
+    params, losses, _ = need_result(student.train(start, x, y, x[:50], y[:50], rates, 5, 40, seed=2))
+    assert_learns(losses, by_factor=5)
     for name, value in start.items():
         if np.shape(params.get(name)) != value.shape:
             fail(f"{name} has another shape after training than before.")
     predictions = reference.predict(params, x_test)
-    assert_accuracy(predictions, y_test, 0.77, what="accuracy on unseen digits")
+    assert_accuracy(predictions, y_test, 0.68, what="accuracy on unseen digits")
