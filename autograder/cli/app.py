@@ -41,6 +41,16 @@ def _root(
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="A folder that is new or empty.")],
+) -> None:
+    """Begin a new course, with one small assignment to learn from."""
+    from autograder.cli.authoring import run_init
+
+    raise typer.Exit(run_init(folder))
+
+
+@app.command()
 def build(
     slugs: Slugs = None,
     check: Annotated[

@@ -1,4 +1,4 @@
-"""`build` and `release`."""
+"""`init`, `build` and `release`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autograder.authoring import BuildError, build_assignment
+from autograder.authoring.beginning import create_course
 from autograder.cli.screen import progress
 from autograder.course import Assignment, load_course
 from autograder.publishing import bundle_release
@@ -16,6 +17,14 @@ def chosen(folder: Path, slugs: Sequence[str]) -> list[Assignment]:
     """The named assignments of the course, or all of them. Raises `CourseError`."""
     course = load_course(folder)
     return [course.assignment(slug) for slug in slugs] or list(course.assignments)
+
+
+def run_init(folder: Path) -> int:
+    """Write the starter course and say what comes next. Exit status."""
+    for path in create_course(folder):
+        print(path)
+    print(f"Next: cd {folder}, then `autograder build`. README.md there says the rest.")
+    return 0
 
 
 def run_build(folder: Path, slugs: Sequence[str], *, check: bool, execute: bool) -> int:
