@@ -133,6 +133,42 @@ class FullyConnectedNet:
         return loss, grads
 
 
+def sgd(w, dw, config=None):
+    rate = (config or {}).get("learning_rate", 1e-2)
+    return w - rate * dw, {"learning_rate": rate}
+
+
+def sgd_momentum(w, dw, config=None):
+    """The state is a list of one entry."""
+    c = {"learning_rate": 1e-2, "momentum": 0.9, "past": [0.0]}
+    c.update(config or {})
+    (v,) = c["past"]
+    v = np.multiply(c["momentum"], v) - np.multiply(c["learning_rate"], dw)
+    c["past"] = [v]
+    return np.add(w, v), c
+
+
+def rmsprop(w, dw, config=None):
+    """An explicit average of all squares so far, newest first, each with its weight."""
+    c = {"learning_rate": 1e-2, "decay_rate": 0.99, "epsilon": 1e-8, "squares": ()}
+    c.update(config or {})
+    squares = (dw**2, *c["squares"])
+    rho = c["decay_rate"]
+    average = (1 - rho) * sum(rho**age * square for age, square in enumerate(squares))
+    return w - c["learning_rate"] * dw / (np.sqrt(average) + c["epsilon"]), {**c, "squares": squares}
+
+
+def adam(w, dw, config=None):
+    """Averages without their factor 1 - beta, divided by 1 + beta + beta**2 + ..., which needs no t."""
+    c = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "sums": (0.0, 0.0, 0.0, 0.0)}
+    c.update(config or {})
+    m, v, weight_m, weight_v = c["sums"]
+    m, weight_m = c["beta1"] * m + dw, c["beta1"] * weight_m + 1
+    v, weight_v = c["beta2"] * v + dw**2, c["beta2"] * weight_v + 1
+    w = w - c["learning_rate"] * (m / weight_m) / (np.sqrt(v / weight_v) + c["epsilon"])
+    return w, {**c, "sums": (m, v, weight_m, weight_v)}
+
+
 class Solver:
     """Batches are drawn with repetition; step counts in one long loop."""
 
@@ -165,7 +201,7 @@ class Solver:
 
     def check_accuracy(self, X, y, num_samples=None, batch_size=100):
         N = X.shape[0]
-        if num_samples is not None and N > num_samples:
+        if num_samples is not None and num_samples < N:
             mask = self.state.choice(N, num_samples, replace=False)
             N, X, y = num_samples, X[mask], y[mask]
         num_batches = N // batch_size

@@ -1,18 +1,23 @@
 # %% [markdown]
 # # 8. Modular networks
 #
-# Twice you have taken gradients, in opposite ways. For the two-layer network you derived them by hand, for
-# that one network: a third layer would have meant to begin again. Then you built a tape that differentiates
-# whatever it has recorded, and paid for it with a Python object for every addition.
+# Assignment 7 ended with a network that differentiates itself, and with two things left open. One is the
+# price: a Python object and a note for each single addition. The other is that a deep network learns or does
+# not, depending on its first weights and on the length of its steps, and that one which learns may simply
+# learn its training set by heart.
 #
-# Between the two lies what every deep-learning library is made of: **layers**. A layer is a pair of
-# functions. The *forward* one computes its output and puts aside what it will want to find again; the
-# *backward* one turns the gradient with respect to the output into gradients with respect to the inputs. A
-# layer knows nothing of its neighbours, and so layers can be stacked in any order and to any depth.
+# The price is settled the way every deep-learning library settles it: with larger ops. A **layer** is a pair
+# of functions, as you know it from assignment 6. The *forward* one computes its output and puts aside what it
+# will want to find again; the *backward* one turns the gradient with respect to the output into gradients
+# with respect to the inputs. A layer knows nothing of its neighbours, and so layers can be stacked in any
+# order and to any depth. The rest of a training program becomes modules too: the loss, the rule by which a
+# step is made, and the loop around it.
 #
-# In this assignment you write the layers of a fully connected network, two losses, dropout, a network of any
-# depth made from them, four ways to use a gradient, and a `Solver` that trains whatever has parameters and a
-# loss. The convolutional networks of the next assignment need nothing but new layers.
+# In this assignment you write the layers of a fully connected network, two losses, a network of any depth
+# made from them, and a `Solver` that trains whatever has parameters and a loss. On the way come the two
+# promises of assignment 7: **dropout**, which makes it hard to learn by heart, and three update rules that
+# step better than plain gradient descent. The convolutional networks of the next assignment need nothing but
+# new layers.
 #
 # One convention holds throughout. A forward pass returns `(out, cache)`. The cache holds whatever *your*
 # backward pass wants to find again; nobody else looks into it. The backward pass takes `(dout, cache)`,
@@ -1096,10 +1101,8 @@ for p, colour in ((0.0, "tab:gray"), (0.25, "tab:green"), (0.5, "tab:blue"), (0.
     axes[0].plot(range(1, 31), solver.train_acc_history, color=colour, label=f"p = {p}")
     axes[1].plot(range(1, 31), solver.val_acc_history, color=colour, label=f"p = {p}")
 share_right = np.mean(careless == small["y_train"])
-axes[0].axhline(share_right, color="0.5", ls="--", lw=1)
-axes[0].text(
-    30.5, share_right, f"{share_right:.0%} of the\nlabels\nare right", va="center", color="0.4", fontsize=9
-)
+axes[0].axhline(share_right, color="0.5", ls="--", lw=1, label=f"{share_right:.0%} of the labels are right")
+axes[0].legend(loc="lower right")
 axes[0].set(title="agreement with the training labels", xlabel="epoch", ylim=(0.3, 1))
 axes[1].set(title="accuracy on right labels (validation)", xlabel="epoch", ylim=(0.6 if D < 100 else 0, 1))
 axes[1].legend(loc="lower right")
