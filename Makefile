@@ -43,6 +43,7 @@ suites: $(INSTALLED) ## Every hidden and public suite on its solution
 notebooks: $(INSTALLED) ## Releases up to date; solution notebooks execute and give the outputs that are committed (nbval)
 	@echo "== notebooks"
 	@$(BIN)/autograder build --check
+	@$(BIN)/autograder syllabus --check
 	@for folder in solutions/*/; do \
 	  slug=$$(basename $$folder); work=$$(mktemp -d); \
 	  cp $$folder*.ipynb tests/$$slug/test_public.py $$work/ && \
@@ -60,6 +61,7 @@ accuracy: $(INSTALLED) ## The solutions on real data (AUTOGRADER_DATA), beside t
 
 build: $(INSTALLED) ## Sources to executed notebooks and releases
 	@$(BIN)/autograder build
+	@$(BIN)/autograder syllabus
 
 clean: ## Remove what the commands above made, but .venv
 	@rm -rf demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -78,6 +78,19 @@ def release(
 
 
 @app.command()
+def syllabus(
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; fail where the page is out of date.")
+    ] = False,
+    course: CourseFolder = HERE,
+) -> None:
+    """Write assignments/README.md: what the course holds, how long it takes, what builds on what."""
+    from autograder.cli.syllabus import run_syllabus
+
+    raise typer.Exit(run_syllabus(course, check=check))
+
+
+@app.command()
 def check(
     notebook: Annotated[Path, typer.Argument(help="Your notebook; test_public.py lies beside it.")],
     questions: Annotated[list[str] | None, typer.Argument(help="Questions; all when none is named.")] = None,

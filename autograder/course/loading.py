@@ -25,6 +25,8 @@ _REMEDIES = {
     ("due",): "Write a date, 2026-10-30, or a date and a time, 2026-10-30 18:00.",
     ("questions", "points"): "Write a number above 0.",
     ("torch",): "Write true or false.",
+    ("after",): "Write a list of slugs, for example [01_linear_regression].",
+    ("hours",): "Write a number above 0.",
 }
 
 
@@ -93,6 +95,7 @@ def load_course(folder_or_file: Path | str = ".", *, check_files: bool = False) 
         except ValidationError as error:
             problems += _validation_problems(error, tree)
         problems += _duplicates(tree)
+        problems += _not_above(tree)
         if check_files:
             problems += _missing_files(tree, root)
     if problems or course is None:
@@ -205,6 +208,20 @@ def _duplicates(tree: YamlTree) -> Iterator[Problem]:
         for number, question in _items(assignment, "questions"):
             path = ("assignments", index, "questions", number, "name")
             yield from _seen_before(names, question.get("name"), tree, path, "question")
+
+
+def _not_above(tree: YamlTree) -> Iterator[Problem]:
+    """`after` names what stands above, so that nothing can come after itself in a circle."""
+    above: list[str] = []
+    for index, assignment in _items(tree.value, "assignments"):
+        named = assignment.get("after")
+        for place, slug in enumerate(named if isinstance(named, list) else []):
+            if isinstance(slug, str) and slug not in above:
+                line = tree.line(("assignments", index, "after", place))
+                what = f"No assignment {slug!r} stands above this one."
+                yield Problem(line, what, suggestion(slug, above, kind="assignments above"))
+        if isinstance(assignment.get("slug"), str):
+            above.append(assignment["slug"])
 
 
 def _seen_before(

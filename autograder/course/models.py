@@ -103,6 +103,12 @@ class Assignment(_Model):
     """Whether the worker needs PyTorch."""
     data: Annotated[tuple[Slug, ...], Field(strict=False)] = ()
     """Data sets that the notebook loads."""
+    part: Text | None = None
+    """The part of the course that it belongs to, for the syllabus."""
+    after: Annotated[tuple[Slug, ...], Field(strict=False)] = ()
+    """The assignments above this one in course.yml that it builds on."""
+    hours: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
+    """How long a student needs, roughly."""
     limits: Limits = Limits()
     questions: Annotated[tuple[Question, ...], Field(strict=False), AfterValidator(_not_empty)]
 

@@ -84,6 +84,19 @@ def test_due_dates(tmp_path, due, expected):
     assert type(value) is type(expected)
 
 
+def test_what_an_assignment_comes_after_stands_above_it(tmp_path):
+    second = COURSE[COURSE.index("  - slug") :].replace("tiny", "next")
+    second = second.replace("    title", "    after: [tiny]\n    hours: 2.5\n    title")
+    course = load_course(write(tmp_path, COURSE + second))
+    assert (course.assignments[1].after, course.assignments[1].hours) == (("tiny",), 2.5)
+    found = problems(tmp_path, COURSE + second.replace("[tiny]", "[tinny, next]"))
+    assert [(line, what) for line, what, _ in found] == [
+        (11, "No assignment 'tinny' stands above this one."),
+        (11, "No assignment 'next' stands above this one."),
+    ]
+    assert found[0][2] == "Did you mean 'tiny'?"
+
+
 def test_every_mistake_is_told_at_once_with_line_and_remedy(tmp_path):
     text = """\
 name: tiny course
