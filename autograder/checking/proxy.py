@@ -221,6 +221,7 @@ def student_error(report: Any, name: str, call: str) -> StudentError:
     if type(report) is not dict:
         raise WireError("the reply is malformed")
     kind, type_name, text = report.get("kind"), report.get("type"), report.get("text")
+    limit = report.get("limit")  # put in by this side
     if kind not in ("raised", "not_written", "not_defined", "not_plain"):
         raise WireError("the reply is malformed")
     if type(type_name) is not str or type(text) is not str:
@@ -230,7 +231,8 @@ def student_error(report: Any, name: str, call: str) -> StudentError:
     for frame in where if type(where) is list else []:
         if type(frame) is list and [type(part) for part in frame] == [str, int, str]:
             frames.append((frame[0][:200], frame[1], frame[2][:200]))
-    return StudentError(kind, type_name[:100], text[:2000], frames[-4:], name, call)
+    said = f"{text[:1900]} (limit: {limit})" if type(limit) is str and limit else text[:2000]
+    return StudentError(kind, type_name[:100], said, frames[-4:], name, call)
 
 
 class Function:

@@ -121,7 +121,11 @@ class Suite:
             own = self._attempt(test, self._session, serve=False)
             if own.result.outcome in ("passed", "not_gradable"):
                 return own
-        return self._attempt(test, following, serve=bool(test.given))
+        run = self._attempt(test, following, serve=bool(test.given))
+        if run.result.outcome == "crashed":
+            # A process may be killed by something outside (for want of memory, say), which is no verdict.
+            run = self._attempt(test, following, serve=bool(test.given))
+        return run
 
     def _attempt(self, test: SuiteTest, following: Any, *, serve: bool) -> TestRun:
         self._session.config.stash[plugin.SERVE] = serve

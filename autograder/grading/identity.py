@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
 import secrets
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -36,23 +38,32 @@ def course_key(course: Course) -> bytes:
     seed.
     """
     path = state_folder(course) / "key"
+    if not path.exists():
+        _draw_key(path)
+    key = path.read_bytes()
+    if len(key) < 16:
+        raise StateError(f"{path} is damaged. Restore it from a backup, or delete it to draw a new key.")
+    return key
+
+
+def _draw_key(path: Path) -> None:
+    """Whole or not at all, whenever the process is killed; of two graders that draw at once, one wins."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        key = path.read_bytes()
-        if len(key) < 16:
-            raise StateError(
-                f"{path} is damaged. Restore it from a backup, or delete it to draw a new key."
-            ) from None
-        return key
+        descriptor, draft = tempfile.mkstemp(prefix="key-", dir=path.parent)  # readable by its owner only
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(secrets.token_bytes(32))
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, path)
+        finally:
+            with contextlib.suppress(OSError):
+                Path(draft).unlink()
     except OSError as error:
         raise StateError(
             f"Cannot write {path}: {error.strerror}. Grade from a course folder that you may write to."
         ) from error
-    with os.fdopen(descriptor, "wb") as file:
-        key = secrets.token_bytes(32)
-        file.write(key)
-    return key
 
 
 def submission_seed(key: bytes, slug: str, student: str) -> int:

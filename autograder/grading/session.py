@@ -26,6 +26,8 @@ from autograder.sandbox.verdicts import CallTimeout, WorkerLost
 MOMENT = 0.2
 """Seconds for a cell when the time to load the notebook is used up."""
 
+ENDED = "ended the process it ran in"
+
 
 def worker_limits(limits: Limits) -> WorkerLimits:
     """The kernel's share of an assignment's limits."""
@@ -46,6 +48,7 @@ class LoadedSubmission:
         self._zygote, self._cells, self._limits = zygote, list(cells), limits
         self._left_out: dict[int, str] = {}
         self._defines_only: dict[int, str] = {}
+        self._ended: set[int] = set()
         self._finished: set[int] = set()
         self.notes: list[str] = []
         """A sentence for each cell that raised or was left out, in order of the cells."""
@@ -82,7 +85,9 @@ class LoadedSubmission:
             if fatal is None:
                 break
             cell, reason = fatal
-            if definitions(cell.source) and cell.index not in self._defines_only:
+            if reason.endswith(ENDED) and cell.index not in self._ended:
+                self._ended.add(cell.index)  # once may be the doing of something outside
+            elif definitions(cell.source) and cell.index not in self._defines_only:
                 self._defines_only[cell.index] = f"{reason} and was stopped: only what it defines was read."
             else:
                 self._defines_only.pop(cell.index, None)
@@ -145,7 +150,7 @@ class LoadedSubmission:
         except CallTimeout:
             return cell, f"{_capital(name)} ran longer than {seconds:g} s"
         except WorkerLost:
-            return cell, f"{_capital(name)} ended the process it ran in"
+            return cell, f"{_capital(name)} {ENDED}"
         self._finished.add(cell.index)
         if error is not None:
             notes[cell.index] = _raised(name, error)
@@ -174,6 +179,8 @@ def _raised(name: str, error: dict[str, Any]) -> str:
     ):
         line = f", line {where[-1][1]},"
     said = f"{kind}: {text}" if text else kind
+    if error.get("limit"):
+        said = f"{said} (limit: {error['limit']})"
     unreadable = kind in ("SyntaxError", "IndentationError", "TabError")
     left = "It was not run" if unreadable else "After that only what it defines was read"
     return f"{_capital(name)}{line} raised {said.rstrip('.')}. {left}."

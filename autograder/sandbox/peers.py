@@ -11,28 +11,18 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from autograder.sandbox.limits import WorkerLimits
 from autograder.sandbox.verdicts import CallTimeout, SandboxError, WorkerLost
 from autograder.sandbox.wire import Channel, Deadline, Decoder, Encoder, PeerClosed, WireError
+
+__all__ = ["HELLO_SECONDS", "TestProcess", "Upcall", "Worker", "WorkerLimits"]
 
 HELLO_SECONDS = 10.0
 
 Upcall = Callable[[str, tuple[Any, ...], dict[str, Any]], Any]
 """Calls a function of the reference by name: (name, args, kwargs) -> value."""
-
-
-@dataclass(frozen=True)
-class WorkerLimits:
-    """Limits of one worker, enforced by the kernel."""
-
-    memory_mb: int = 2048
-    cpu_seconds: int = 300
-    processes: int = 32
-    open_files: int = 128
-    file_mb: int = 64
-    disk_mb: int = 64
 
 
 def _hello(sock: socket.socket, deadline: float) -> tuple[bytes, int]:
@@ -119,7 +109,9 @@ class Worker:
         request = {"op": "cell", "label": label, "source": source, "only_definitions": only_definitions}
         reply = self._ask(request, seconds)
         error = reply.get("err")
-        return error if type(error) is dict else None
+        if type(error) is not dict:
+            return None
+        return {**error, "limit": self.limits.behind(error)}
 
     def fork(self, seed: int, call_seconds: float, upcall: Upcall | None = None) -> TestProcess:
         """A copy of the loaded state for one test."""
@@ -149,9 +141,9 @@ class Worker:
         """
         try:
             reply = self._ask({"op": "ended"}, 1.0)
-            ended = reply["ok"]
-            return int(ended[-1][1]) if ended else None
-        except (WorkerLost, KeyError, TypeError, ValueError, IndexError):
+            status = reply["ok"][-1][1]
+            return status if type(status) is int and 0 <= status < 1 << 16 else None
+        except (WorkerLost, KeyError, TypeError, IndexError):
             return None
 
     def _ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -210,6 +202,8 @@ class TestProcess:
                 if type(reply) is dict and "up" in reply:
                     self._serve(reply, payload, deadline)
                     continue
+                if type(reply) is dict and type(reply.get("err")) is dict:
+                    reply["err"]["limit"] = self._worker.limits.behind(reply["err"])
                 return reply, payload
         except Deadline:
             self._process.kill()
@@ -254,7 +248,7 @@ class TestProcess:
             return f"it exited with status {os.WEXITSTATUS(status)}, as os._exit does"
         number = os.WTERMSIG(status)
         limits = self._worker.limits
-        named = {
+        named: dict[int, str] = {
             signal.SIGXCPU: f"more than {limits.cpu_seconds} s of CPU time",
             signal.SIGXFSZ: f"a file larger than {limits.file_mb} MB",
             signal.SIGSEGV: "a crash in native code (segmentation fault, or a recursion without end)",
@@ -262,7 +256,7 @@ class TestProcess:
             signal.SIGSYS: "a forbidden system call",
             signal.SIGKILL: "it was killed",
         }
-        return named.get(signal.Signals(number), f"it was ended by signal {number}")
+        return named.get(number, f"it was ended by signal {number}")
 
     def close(self) -> None:
         """End the process."""

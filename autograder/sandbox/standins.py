@@ -8,7 +8,11 @@ engine.
 from __future__ import annotations
 
 import builtins
+import contextlib
+import ctypes
 import functools
+import importlib.machinery
+import importlib.util
 import re
 import sys
 import types
@@ -20,6 +24,7 @@ MAX_ANSWERS = 100
 ends."""
 _NAMES_A_GPU = re.compile(r"\b(?:cuda|mps|xpu)\b")
 _GPU = re.compile(r"(?:cuda|mps|xpu)(?::\d+)?")
+_PAUSE, _PAUSE_HARD = "omp_pause_resource_all", 2
 _WORKERS = 5  # the position of num_workers in DataLoader(dataset, batch_size, shuffle, ...)
 
 
@@ -42,6 +47,28 @@ def furnish_torch(source: str) -> None:
     _load_in_this_process(torch.utils.data.DataLoader)
     if _NAMES_A_GPU.search(source):
         _stay_on_the_cpu(torch)
+
+
+_thread_pools: list[Any] = []
+
+
+def find_thread_pools() -> None:
+    """Remember the OpenMP libraries that are loaded, while /proc can still be read."""
+    with contextlib.suppress(OSError), open("/proc/self/maps", encoding="utf-8") as maps:  # noqa: PTH123
+        paths = {line.split()[-1] for line in maps if re.search(r"/lib(?:gomp|iomp5|omp)[^/]*\.so", line)}
+        _thread_pools.extend(
+            library for library in map(ctypes.CDLL, sorted(paths)) if hasattr(library, _PAUSE)
+        )
+
+
+def rest_thread_pools() -> None:
+    """Before a fork: end OpenMP's threads, for which a child would wait for ever (they are not forked).
+
+    A notebook that calls `torch.set_num_threads(2)` and trains has such threads. They start again when they
+    are needed (omp_pause_resource_all, OpenMP 5.0, section 3.2.44).
+    """
+    for library in _thread_pools:
+        library.omp_pause_resource_all(_PAUSE_HARD)
 
 
 class _Keyboard:
@@ -106,26 +133,25 @@ def _progress_bars() -> dict[str, types.ModuleType]:
     def trange(*bounds: int, **_: Any) -> _Bar:
         return _Bar(range(*bounds))
 
-    modules = {}
-    for name in ("tqdm", "tqdm.auto", "tqdm.notebook", "tqdm.std", "tqdm.autonotebook"):
-        module = types.ModuleType(name)
-        module.__dict__.update(
-            tqdm=_Bar, trange=trange, tqdm_notebook=_Bar, tnrange=trange, __path__=[], __version__="4.0"
-        )
-        modules[name] = module
-    return modules
+    names = ("tqdm", "tqdm.auto", "tqdm.notebook", "tqdm.std", "tqdm.autonotebook")
+    bars = {"tqdm": _Bar, "trange": trange, "tqdm_notebook": _Bar, "tnrange": trange}
+    return {name: _module(name, **bars) for name in names}
 
 
 def _colab() -> dict[str, types.ModuleType]:
-    modules = {}
-    for name in ("google", "google.colab", "google.colab.patches", "kaggle_secrets"):
-        module = types.ModuleType(name)
-        module.__dict__["__path__"] = []
-        if name != "google":
-            module.__dict__["__getattr__"] = _Nothing().__getattr__
-        modules[name] = module
-    modules["google"].__dict__["colab"] = modules["google.colab"]
+    names = ("google.colab", "google.colab.patches", "kaggle_secrets")
+    modules = {name: _module(name, __getattr__=_Nothing().__getattr__) for name in names}
+    if importlib.util.find_spec("google") is None:
+        modules["google"] = _module("google", colab=modules["google.colab"])
     return modules
+
+
+def _module(name: str, **content: Any) -> types.ModuleType:
+    module = types.ModuleType(name)
+    # Libraries look whether a package is there by its specification.
+    module.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=True)
+    module.__dict__.update(content, __path__=[])
+    return module
 
 
 def _load_in_this_process(loader: Any) -> None:

@@ -29,6 +29,10 @@ MAX_HEADER = 16 << 20
 MAX_PAYLOAD = 512 << 20
 MAX_DEPTH = 32
 MAX_NODES = 200_000
+MAX_CONTAINERS = 4 * MAX_NODES
+"""Lists and maps in a header: a dictionary of n pairs takes 2n and a few."""
+MAX_EQUAL_HASHES = 64
+"""Keys of one dictionary that may have the same hash: more of them make every look-up slow."""
 MAX_NDIM = 32
 MAX_INT_BITS = 4096
 ALIGNMENT = 64
@@ -235,6 +239,7 @@ class Decoder:
         if len(rest) != 1 or type(rest[0]) is not list:
             raise WireError("malformed dict")
         result = {}
+        equal: dict[int, int] = {}
         for pair in rest[0]:
             if type(pair) is not list or len(pair) != 2:
                 raise WireError("malformed dict")
@@ -242,6 +247,11 @@ class Decoder:
             if not isinstance(key, _KEY_TYPES):
                 raise WireError("malformed dict key")
             try:
+                # Texts are hashed with a secret; numbers and tuples are not, and can be chosen to collide.
+                if type(key) not in (str, bytes):
+                    equal[hash(key)] = equal.get(hash(key), 0) + 1
+                    if equal[hash(key)] > MAX_EQUAL_HASHES:
+                        raise WireError("the keys of a dict collide")
                 result[key] = self._decode(pair[1], depth + 1)
             except TypeError as error:  # a tuple that holds a list
                 raise WireError("malformed dict key") from error
@@ -260,6 +270,9 @@ class Decoder:
             raise WireError("malformed shape")
         if not all(type(size) is int and 0 <= size < 2**40 for size in shape):
             raise WireError("malformed shape")
+        # An empty array may have long other axes, along which a sum would fill the memory.
+        if math.prod(size for size in shape if size) > MAX_PAYLOAD:
+            raise WireError("an array is too large")
         return tuple(shape)
 
     def _array(self, rest: list[Any], depth: int) -> np.ndarray[Any, Any]:
@@ -286,8 +299,10 @@ class Decoder:
         if len(rest) != 3 or type(rest[2]) is not bool:
             raise WireError("malformed tensor")
         array = self._array(rest[:2], depth)
-        import torch
-
+        try:
+            import torch
+        except ImportError as error:
+            raise WireError("there is no PyTorch here to make a tensor of it") from error
         try:
             tensor = torch.from_numpy(array)
             return tensor.requires_grad_() if rest[2] and array.dtype.kind in "fc" else tensor
@@ -342,6 +357,19 @@ class Decoder:
     }
 
 
+class _Counter:
+    """Counts lists and maps while they are unpacked: an empty one is 1 byte on the wire and 56 in memory."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def count(self, container: Any) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise WireError("the header has too many parts")
+        return container
+
+
 class Channel:
     """Framed messages over a stream socket."""
 
@@ -394,10 +422,12 @@ class Channel:
         if header_length > MAX_HEADER or payload_length > MAX_PAYLOAD:
             raise WireError("the message is too large")
         raw = self._exactly(header_length, deadline)
+        containers = _Counter(MAX_CONTAINERS)
         try:
             header = msgpack.unpackb(
-                raw, raw=False, strict_map_key=True, use_list=True, max_ext_len=0, max_map_len=64
-            )
+                raw, raw=False, strict_map_key=True, use_list=True, max_ext_len=0, max_map_len=64,
+                max_array_len=MAX_NODES, list_hook=containers.count, object_hook=containers.count,
+            )  # fmt: skip
         except (
             Exception
         ) as error:  # msgpack raises ValueError, its own StackError, UnicodeDecodeError and others

@@ -231,6 +231,7 @@ def serve_submission(
                 tests += 1
                 _ended()  # one that nobody waits for counts against the limit on processes
                 shutil.rmtree(f"{box}/test-{tests - 1}", ignore_errors=True)  # no test sees another's files
+                standins.rest_thread_pools()
                 try:
                     child = os.fork()
                 except OSError as error:
