@@ -13,6 +13,7 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -75,8 +76,13 @@ class KeptSteps:
             self._read()
 
     def find(self, step: Step) -> Outcome | None:
-        """What came of the same step before, where it still holds."""
+        """What came of the same step before, where it still holds.
+
+        A mutant that needs no explanation is the same step when it was explained.
+        """
         line = self._lines.get(self._key(step))
+        if line is None and step.kind == "mutant" and not step.explain:
+            line = self._lines.get(self._key(replace(step, explain=True)))
         if line is None:
             return None
         try:

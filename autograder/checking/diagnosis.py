@@ -27,6 +27,8 @@ from autograder.checking.runner import Suite, TestRun
 from autograder.notebook.cells import Cell
 from autograder.sandbox.wire import Handle
 
+LEAST_SHARE = 0.8
+"""A mistake explains at least this share of a question's failed tests (those that measure time apart)."""
 DIAGNOSIS_SECONDS = 5.0
 """Time for recognising mistakes in one submission; what is not recognised by then stays unexplained."""
 
@@ -49,6 +51,8 @@ class Diagnostician:
         self._cells = cells
         self.mistakes = list(mistakes)
         self._contexts: dict[str, SolutionContext | None] = {}
+        self._remembered: dict[tuple[str, str], TestRun] = {}
+        self._remembered_for: tuple[str, int] = ("", 0)
 
     def diagnose(self, suite: Suite, runs: Sequence[TestRun], seed: int) -> None:
         """Fill in `diagnosis` and `family` of the failed tests among `runs`, in place."""
@@ -58,34 +62,50 @@ class Diagnostician:
     def matches(
         self, suite: Suite, runs: Sequence[TestRun], seed: int, seconds: float = math.inf
     ) -> dict[str, list[Mistake]]:
-        """Test -> the mistakes of its question that give exactly these results, as far as `seconds` allow."""
+        """Test -> the mistakes of its question that give exactly these results, as far as `seconds` allow.
+
+        Two mistakes may give the same in one test, where a dimension is 1, say. So one that leaves several
+        failed tests of its question unexplained, or fails a test that was passed, is not meant.
+        """
         until = time.monotonic() + seconds
-        failed = [run for run in runs if run.result.outcome in ("failed", "error") and run.events]
         found: dict[str, list[Mistake]] = {}
-        for question in dict.fromkeys(run.test.question for run in failed):
-            own = [run for run in failed if run.test.question == question]
+        for question in dict.fromkeys(run.test.question for run in runs if is_wrong(run)):
+            own = [run for run in runs if run.test.question == question]
+            failed = [run for run in own if is_wrong(run)]
+            passed = [run for run in own if run.result.outcome == "passed" and not run.test.timed]
+            comparable = sum(not run.test.timed for run in failed)
+            if self._remembered_for != (question, seed):  # an audit asks about one question many times over
+                self._remembered_for = (question, seed)
+                self._remembered.clear()
             for mistake in (mistake for mistake in self.mistakes if mistake.question == question):
                 if time.monotonic() > until:
                     break
-                for run in self._explained_by(mistake, suite, own, seed):
-                    found.setdefault(run.test.key, []).append(mistake)
+                same = [
+                    run
+                    for run, other in zip(failed, self._runs(mistake, suite, failed, seed), strict=False)
+                    if other.result.outcome in ("failed", "error") and same_events(run.events, other.events)
+                ]
+                if not same or sum(not run.test.timed for run in same) < LEAST_SHARE * comparable:
+                    continue
+                if all(
+                    other.result.outcome == "passed" for other in self._runs(mistake, suite, passed, seed)
+                ):
+                    for run in same:
+                        found.setdefault(run.test.key, []).append(mistake)
         return found
 
-    def _explained_by(
-        self, mistake: Mistake, suite: Suite, runs: Sequence[TestRun], seed: int
-    ) -> list[TestRun]:
+    def _runs(self, mistake: Mistake, suite: Suite, runs: Sequence[TestRun], seed: int) -> list[TestRun]:
+        """The same tests on the solution with the mistake in it; none where it cannot be loaded."""
         if mistake.name not in self._contexts:
             self._contexts[mistake.name] = self._load(mistake)
         context = self._contexts[mistake.name]
         if context is None:
             return []
         context.seed = seed
-        mistaken = suite.run(context, [run.test for run in runs])
-        return [
-            run
-            for run, other in zip(runs, mistaken, strict=True)
-            if other.result.outcome in ("failed", "error") and same_events(run.events, other.events)
-        ]
+        unknown = [run.test for run in runs if (mistake.name, run.test.key) not in self._remembered]
+        for other in suite.run(context, unknown):
+            self._remembered[mistake.name, other.test.key] = other
+        return [self._remembered[mistake.name, run.test.key] for run in runs]
 
     def _load(self, mistake: Mistake) -> SolutionContext | None:
         try:
@@ -114,11 +134,12 @@ def explanations(
             for run in own
         }
         votes = Counter(mistake.name for found in candidates.values() for mistake in found)
+        relations = _relations(own)
         for run in own:
             if found := candidates[run.test.key]:
                 best = max(found, key=lambda mistake: votes[mistake.name])
                 told[run.test.key] = Explanation(best.sentence, mistake=best.name)
-            elif (relation := run.relation or _unstable(run, own)) and run.result.outcome == "failed":
+            elif relation := relations.get(run.test.key):
                 told[run.test.key] = Explanation(relation.sentence, family=relation.family)
     return told
 
@@ -134,6 +155,23 @@ def _write(runs: Sequence[TestRun], told: Mapping[str, Explanation]) -> None:
             run.result.diagnosis, run.result.family = explanation.sentence, explanation.family
 
 
+def _relations(question: Sequence[TestRun]) -> dict[str, Relation]:
+    """Test -> the relation to name: that of the family which most failed tests of a question have in common.
+
+    Numbers chosen by hand make coincidences; a family that only one test of many shows is one.
+    """
+    failed = [run for run in question if run.result.outcome == "failed"]
+    found = {
+        run.test.key: relation for run in failed if (relation := run.relation or _unstable(run, question))
+    }
+    counts = Counter(relation.family for relation in found.values())
+    return {
+        key: relation
+        for key, relation in found.items()
+        if 2 * counts[relation.family] > len(found) and 3 * counts[relation.family] >= len(failed)
+    }
+
+
 def _unstable(run: TestRun, question: Sequence[TestRun]) -> Relation | None:
     """Right wherever the numbers are ordinary: all that failed, failed by inf or NaN."""
     failed = [other for other in question if other.result.outcome != "passed"]
@@ -145,6 +183,11 @@ def _unstable(run: TestRun, question: Sequence[TestRun]) -> Relation | None:
         "The formula is right for ordinary numbers, but gives inf or NaN here: look for exp of a large "
         "number, the logarithm of 0, or a division by 0.",
     )
+
+
+def is_wrong(run: TestRun) -> bool:
+    """Whether calls were made and gave something wrong, which a mistake may explain."""
+    return run.result.outcome in ("failed", "error") and bool(run.events)
 
 
 def same_events(ours: Sequence[Event], theirs: Sequence[Event]) -> bool:

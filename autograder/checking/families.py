@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 
 from autograder.checking.families_shape import MAX_AXES, shape_relations
 from autograder.checking.named_numbers import NamedNumbers
-from autograder.checking.relation import FLOAT32_RTOL, Family, Relation, Tolerance, varies, words_of
+from autograder.checking.relation import FLOAT32_RTOL, Relation, Tolerance, is_generic, varies, words_of
 
 Array = NDArray[Any]
 
 MAX_SIZE = 1_000_000
 """Elements; a larger answer is not compared, for that would hold the grader up."""
+
+LEAST_DIFFERENT = 4
+"""So many different numbers must be in another order before that is called one."""
 
 FUNCTIONS: tuple[tuple[Callable[[Array], Array], str], ...] = (
     (np.square, "the square of the right one"),
@@ -102,19 +105,19 @@ def _same_shape(
     numbers: NamedNumbers,
     tolerance: Tolerance,
 ) -> Iterator[Relation]:
-    exact = expected.kind in "biu"
-    if not exact:
+    yield from _reordered(g, e, tolerance)
+    if expected.kind in "biu":
+        yield from _off_by_one(g, e)
+    elif is_generic(e):
         yield from _precision(g, e, got, expected)
         yield from _scaled(g, e, numbers, tolerance)
-    yield from _zeros(g, e)
-    yield from _functions(g, e, tolerance, exact)
-    yield from _reordered(g, e, tolerance)
-    yield from _constant_difference(g, e, tolerance, exact)
-    if not exact:
+        yield from _zeros(g, e)
+        yield from _functions(g, e, tolerance)
+        yield from _constant_difference(g, e, tolerance)
         yield from _reduced(g, e, tolerance)
         yield from _term(g, e, numbers, tolerance)
         yield from _slicewise(g, e, tolerance)
-    yield from _part(g, e, tolerance)
+        yield from _part(g, e, tolerance)
 
 
 def _precision(g: Array, e: Array, got: np.dtype[Any], expected: np.dtype[Any]) -> Iterator[Relation]:
@@ -165,9 +168,7 @@ def _zeros(g: Array, e: Array) -> Iterator[Relation]:
         yield Relation("zeros", "Every element is 0: what was computed never got into the result.")
 
 
-def _functions(g: Array, e: Array, tolerance: Tolerance, exact: bool) -> Iterator[Relation]:
-    if exact or not (varies(e) or (e.size == 1 and float(e.item()) % 1)):  # 1 is its own square
-        return
+def _functions(g: Array, e: Array, tolerance: Tolerance) -> Iterator[Relation]:
     what = "The result is" if e.ndim == 0 else "Every element is"
     for function, words in FUNCTIONS:
         image = function(e)
@@ -177,7 +178,7 @@ def _functions(g: Array, e: Array, tolerance: Tolerance, exact: bool) -> Iterato
 
 def _reordered(g: Array, e: Array, tolerance: Tolerance) -> Iterator[Relation]:
     """The right elements at other places: transposed, one step late, reversed."""
-    if e.ndim == 0 or not varies(e):
+    if len(np.unique(e)) < LEAST_DIFFERENT:
         return
     if e.ndim == 2 and e.shape[0] == e.shape[1] > 1 and tolerance.close(g, e.T):
         yield Relation("transposed", "The result is transposed: rows and columns are exchanged.")
@@ -204,20 +205,20 @@ def _reordered(g: Array, e: Array, tolerance: Tolerance) -> Iterator[Relation]:
             yield Relation("reversed", f"The right numbers in reverse order along axis {axis}.")
 
 
-def _constant_difference(g: Array, e: Array, tolerance: Tolerance, exact: bool) -> Iterator[Relation]:
-    difference = g - e
+def _constant_difference(g: Array, e: Array, tolerance: Tolerance) -> Iterator[Relation]:
     if e.size < 3 or not varies(e):
         return
-    value = float(difference.mean())
-    if value == 0 or not tolerance.close(g, e + value):
-        return
-    direction = "large" if value > 0 else "small"
-    if exact:
-        amount = "one" if abs(value) == 1 else f"{abs(value):g}"
-        family: Family = "offset" if abs(value) == 1 else "shifted"
-        yield Relation(family, f"Every number is {amount} too {direction}.")
-    else:
+    value = float((g - e).mean())
+    if value and tolerance.close(g, e + value):
+        direction = "large" if value > 0 else "small"
         yield Relation("shifted", f"Every element is too {direction} by the same amount, {abs(value):.6g}.")
+
+
+def _off_by_one(g: Array, e: Array) -> Iterator[Relation]:
+    if len(np.unique(e)) >= LEAST_DIFFERENT:
+        for step, direction in ((1, "large"), (-1, "small")):
+            if np.array_equal(g, e + step):
+                yield Relation("offset", f"Every number is one too {direction}.")
 
 
 def _reduced(g: Array, e: Array, tolerance: Tolerance) -> Iterator[Relation]:
@@ -298,7 +299,7 @@ def _slicewise(g: Array, e: Array, tolerance: Tolerance) -> Iterator[Relation]:
 
 
 def _part(g: Array, e: Array, tolerance: Tolerance) -> Iterator[Relation]:
-    """Right for some slices along an axis, and wrong for others throughout."""
+    """Right for the slices at one end of an axis, and wrong for all others throughout."""
     right = tolerance.elements(g, e)
     for axis, size in enumerate(e.shape):
         if size < 3:
@@ -306,25 +307,20 @@ def _part(g: Array, e: Array, tolerance: Tolerance) -> Iterator[Relation]:
         r0, e0 = np.moveaxis(right, axis, 0).reshape(size, -1), np.moveaxis(e, axis, 0).reshape(size, -1)
         whole = np.asarray(r0.all(axis=1))
         count = int(whole.sum())
-        if not 0 < count < size or not np.any(e0[whole]) or (e0.shape[1] < 2 and count not in (1, size - 1)):
+        if not 0 < count < size or not np.any(e0[whole]):
             continue
         if (r0[~whole] & (e0[~whole] != 0)).mean() > 0.5:  # wrong here and there, not slice by slice
             continue
-        yield Relation("partial", f"Right for {_which(whole)} along axis {axis}, wrong for the others.")
-
-
-def _which(whole: NDArray[np.bool_]) -> str:
-    places = np.flatnonzero(whole)
-    wrong = np.flatnonzero(~whole)
-    if len(wrong) == 1:
-        place = {0: "the first", len(whole) - 1: "the last"}.get(int(wrong[0]), f"number {wrong[0]}")
-        return f"all but {place}"
-    if len(places) == 1:
-        return {0: "the first only", len(whole) - 1: "the last only"}.get(
-            int(places[0]), f"number {places[0]} only"
-        )
-    shown = ", ".join(map(str, places[:8])) + (", ..." if len(places) > 8 else "")
-    return f"numbers {shown}"
+        first, last = bool(whole[:count].all()), bool(whole[size - count :].all())
+        if count == size - 1:
+            place = "first" if last else "last" if first else f"one with index {int(np.argmin(whole))}"
+            yield Relation("partial", f"Right along axis {axis} but for the {place}.")
+        elif (first or last) and count > 1:
+            end = "first" if first else "last"
+            yield Relation(
+                "partial",
+                f"Right for the {end} {count} along axis {axis}, wrong for the other {size - count}.",
+            )
 
 
 def varies_along(moved: Array) -> bool:

@@ -67,7 +67,7 @@ class NamedNumbers:
 
 
 def _of_scalar(name: str, value: float) -> Iterator[tuple[float, str]]:
-    if value in (0.0, 1.0) or not math.isfinite(value):
+    if not value % 1 or not math.isfinite(value):  # a factor of 5 may come from anywhere
         return
     yield value, f"{name} = {value:g}"
     yield 1 / value, f"1/{name} with {name} = {value:g}"

@@ -18,6 +18,9 @@ Family = Literal[
 ]  # fmt: skip
 """The families of wrong answers; docs/diagnosis.md says what each means."""
 
+MAX_DENOMINATOR = 64
+MAX_LOOKED_AT = 1000
+
 FLOAT32_RTOL = 32 * float(np.finfo(np.float32).eps)
 """Relative rounding error of a short computation in single precision: a few dozen roundings."""
 
@@ -64,6 +67,20 @@ class Tolerance:
 def varies(array: Array, size: int = 2) -> bool:
     """Whether an array has elements that differ; one element alone (`size` 1) is let through."""
     return size < 2 or (array.size > 1 and bool(np.ptp(array) > 1e-6 * np.abs(array).max()))
+
+
+def is_generic(array: Array) -> bool:
+    """Whether most numbers of an array are none that a person or a count would give.
+
+    Labels, shares of a few examples and numbers chosen by hand are whole, or fractions with a small
+    denominator: between such numbers anything may hold by chance.
+    """
+    values = np.abs(array[array != 0]).ravel()[:MAX_LOOKED_AT]
+    if not values.size:
+        return False
+    multiples = values[:, np.newaxis] * np.arange(1, MAX_DENOMINATOR + 1)
+    simple = (np.abs(multiples - np.round(multiples)) <= 1e-9 * np.maximum(multiples, 1.0)).any(axis=1)
+    return bool(2 * np.count_nonzero(simple) < values.size)
 
 
 def words_of(factor: float, numbers: NamedNumbers, tolerance: Tolerance) -> str:

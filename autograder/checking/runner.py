@@ -50,6 +50,11 @@ class SuiteTest:
         """File and name: two files may have tests of one name."""
         return plugin.stable_name(self.item)
 
+    @property
+    def timed(self) -> bool:
+        """Whether it measures time, so that its calls are not the same in every run."""
+        return "budget" in getattr(self.item, "fixturenames", ())
+
 
 @dataclass
 class TestRun:

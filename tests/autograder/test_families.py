@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ CASES: list[tuple[str, Any, Any, str]] = [
     ("scaled", Y * (1 - 0.9), Y, "1 - config['momentum'] with config['momentum'] = 0.9"),
     ("scaled", Y * 6 / 5, Y, "times 6/5, and 6 is"),
     ("scaled", Y * 1.7, Y, "the right one times 1.7:"),
-    ("scaled", np.float64(2.5) * 6, 2.5, "The result is the right one times 6,"),
+    ("scaled", 6 * math.e, math.e, "The result is the right one times 6,"),
     ("scaled", Y * np.abs(Y[:, :1]), Y, "The elements along axis 1 have the right ratios"),
     ("sign", -Y, Y, "right but for its sign"),
     ("sign", np.array([True, False, True]), np.array([False, True, False]), "Every yes is a no"),
@@ -72,13 +73,13 @@ CASES: list[tuple[str, Any, Any, str]] = [
     ("broadcast", LONG[:, None] + np.zeros(9), LONG, "shape (9,) was broadcast to (9, 9)"),
     ("broadcast", LONG[:, None] * LONG + np.diag(LONG - LONG**2), LONG, "stand on the diagonal"),
     ("reshaped", LONG[:, None], LONG, "an axis of length 1 too many"),
-    ("reshaped", np.array([2.5]), 2.5, "an axis of length 1 too many"),
+    ("reshaped", np.array([math.e]), math.e, "an axis of length 1 too many"),
     ("reshaped", Y.ravel(), Y, "in shape (18,) where (6, 3) was expected"),
     ("term", W * 2.5 - 2 * 0.3 * W[::-1], W * 2.5 - 2 * 0.3 * W[::-1] + 0.6 * W, "exactly minus 2 * reg"),
-    ("term", 1.7, 1.7 + 0.3 * float((W**2).sum()), "too small by the sum of squares of W times reg = 0.3"),
-    ("partial", np.where(np.arange(6)[:, None] < 1, Y, Y**2 + 3), Y, "Right for the first only along axis 0"),
-    ("partial", np.where(np.arange(6)[:, None] < 5, Y, Y**2 + 3), Y, "all but the last along axis 0"),
-    ("partial", np.where(np.arange(6)[:, None] % 2, Y, Y**2 + 3), Y, "numbers 1, 3, 5 along axis 0"),
+    ("term", math.e, math.e + 0.3 * float((W**2).sum()), "too small by the sum of squares of W times reg"),
+    ("partial", np.where(np.arange(6)[:, None] < 2, Y, Y**2 + 3), Y, "Right for the first 2 along axis 0"),
+    ("partial", np.where(np.arange(6)[:, None] < 5, Y, Y**2 + 3), Y, "Right along axis 0 but for the last."),
+    ("partial", np.where(np.arange(6)[:, None] > 0, Y, Y**2 + 3), Y, "Right along axis 0 but for the first."),
     ("precision", Y.astype(np.float32), Y, "the result is float32"),
     ("precision", Y.astype(np.float32).astype(float), Y, "Right to about"),
     ("unstable", np.where(Y > 0.5, np.inf, Y), Y, "Right wherever it is finite"),
@@ -98,7 +99,11 @@ UNRELATED: list[tuple[Any, Any]] = [
     (RNG.normal(size=(6, 3)), Y),
     (RNG.normal(size=(3, 6)), Y),
     (RNG.normal(size=3), Y),
-    (2.7, 2.5),  # any number is some multiple of any other
+    (0.5, 0.25),  # shares of a few examples
+    (np.array([2.0, 4.0, 6.0, 8.0]), np.array([1.0, 2.0, 3.0, 4.0])),  # numbers chosen by hand
+    (np.full((4, 3), 0.75), np.array([[0.75, 0.5, 0.25]] * 4)),
+    (LABELS[::-1] * 0 + 1, np.array([0, 1, 0, 0, 1, 0])),
+    (2.7, math.e),  # any number is some multiple of any other
     (np.array([4.0]), np.array([2.7])),
     (np.array([4.0, 4.0, 4.0]), np.array([2.7, 2.7, 2.7])),
     (Y * 3.1e-1, np.zeros((6, 3))),  # nothing is a multiple of zero
@@ -106,6 +111,7 @@ UNRELATED: list[tuple[Any, Any]] = [
     (np.zeros(1), np.ones(1)),
     (np.array([2, 3, 2, 0, 1, 4]), LABELS),
     (np.where(RNG.random(Y.shape) < 0.5, Y, Y + 1), Y),  # wrong here and there
+    (np.where(np.arange(6)[:, None] % 2, Y, Y**2 + 3), Y),
     (np.where(Y > 0, np.nan, Y + 1), Y),
     (np.full((6, 3), np.nan), Y),
     (Y, np.where(Y > 0, np.inf, Y)),
