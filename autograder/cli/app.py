@@ -185,17 +185,29 @@ def audit(
     force: Annotated[
         bool, typer.Option("--force", help="Repeat what an earlier audit finished, too.")
     ] = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="A folder for the report: a page for each assignment.")
+    ] = None,
+    record: Annotated[
+        bool,
+        typer.Option("--record", help="With mutants; write docs/audit.json and the table in README.md."),
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Audit nothing; fail where that record is out of date.")
+    ] = False,
     course: CourseFolder = HERE,
 ) -> None:
     """Prove the suites: right answers earn everything, the stub nothing, each mistake loses its own question
-    only.
+    only. What has not changed since an earlier audit is not repeated.
     """
-    from autograder.cli.auditing import run_audit
+    from autograder.cli.auditing import AuditCommand, run_audit, run_audit_check
 
-    status = run_audit(
-        course, slugs or [], seeds=seeds, jobs=jobs, mutants=mutants, diagnosis=diagnosis, force=force
+    if check:
+        raise typer.Exit(run_audit_check(course))
+    command = AuditCommand(
+        seeds=seeds, jobs=jobs, mutants=mutants, diagnosis=diagnosis, force=force, html=html, record=record
     )
-    raise typer.Exit(status)
+    raise typer.Exit(run_audit(course, slugs or [], command))
 
 
 @app.command()

@@ -4,51 +4,101 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from autograder.audit import AuditReport, audit_assignment
 from autograder.audit.held_out import details, share, summary
+from autograder.audit.ledger import LEDGER, Ledger, changes, entry_of, read_ledger, stale, write_ledger
+from autograder.audit.page import write_pages
 from autograder.audit.survivors import review_file
-from autograder.checking.mistakes import read_mistakes
+from autograder.audit.table import readme_is_stale, readme_with, update_readme
+from autograder.checking.mistakes import Mistake, read_mistakes
 from autograder.cli.authoring import chosen
 from autograder.cli.screen import progress
-from autograder.course import Assignment
+from autograder.course import Assignment, load_course
 
 
-def run_audit(
-    folder: Path,
-    slugs: Sequence[str],
-    *,
-    seeds: int,
-    jobs: int,
-    mutants: bool,
-    diagnosis: bool = False,
-    force: bool = False,
-) -> int:
+@dataclass(frozen=True)
+class AuditCommand:
+    """What was asked for."""
+
+    seeds: int = 1
+    jobs: int = 1
+    mutants: bool = False
+    diagnosis: bool = False
+    force: bool = False
+    html: Path | None = None
+    record: bool = False
+
+
+def run_audit(folder: Path, slugs: Sequence[str], command: AuditCommand) -> int:
     """Audit. 0 when everything is clean, 1 when not."""
+    course = load_course(folder)
+    ledger = read_ledger(course)
+    if command.record:
+        readme_with(course, ledger)  # find out before an hour's work that its table has no place
     clean = True
+    audited: list[tuple[Assignment, AuditReport, dict[str, Mistake]]] = []
     for assignment in chosen(folder, slugs):
         with progress(f"audit {assignment.slug}") as update:
             report = audit_assignment(
                 assignment,
-                seeds=seeds,
-                jobs=jobs,
-                mutants=mutants,
-                explain=diagnosis,
-                force=force,
+                seeds=command.seeds,
+                jobs=command.jobs,
+                mutants=command.mutants or command.record,
+                explain=command.diagnosis or command.record,
+                force=command.force,
                 progress=update,
             )
-        for line in _lines(assignment, report, diagnosis):
+        mistakes = {mistake.name: mistake for mistake in read_mistakes(assignment.mistakes)}
+        for line in _lines(report, mistakes, command.diagnosis):
             print(line)
         for problem in report.problems:
             print(f"  {problem}", file=sys.stderr)
+        _compare(ledger, assignment, report)
         sys.stdout.flush()
         clean &= report.clean
+        audited.append((assignment, report, mistakes))
+        if command.record:
+            # One by one: what is finished stays when a later assignment is interrupted.
+            ledger = read_ledger(course)
+            ledger.assignments[assignment.slug] = entry_of(assignment, report)
+            write_ledger(course, ledger)
+            update_readme(course, ledger)
+    if command.html is not None:
+        print(f"Report: {write_pages(audited, course.title, command.html)[-1]}")
     return 0 if clean else 1
 
 
-def _lines(assignment: Assignment, report: AuditReport, diagnosis: bool) -> list[str]:
+def run_audit_check(folder: Path) -> int:
+    """Whether record and README are up to date with the sources; nothing is audited. 0, or 2 where not."""
+    course = load_course(folder)
+    ledger = read_ledger(course)
+    problems = stale(course, ledger)
+    if readme_is_stale(course, ledger):
+        problems.append("The table in README.md is not the one that docs/audit.json gives.")
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if problems:
+        print("Run `autograder audit --record` and commit what it writes.", file=sys.stderr)
+        return 2
+    print("docs/audit.json and the table in README.md are up to date.")
+    return 0
+
+
+def _compare(ledger: Ledger, assignment: Assignment, report: AuditReport) -> None:
+    """Say which verdicts differ from the recorded audit."""
+    before = ledger.assignments.get(assignment.slug)
+    differing = changes(before, entry_of(assignment, report)) if before else []
+    if differing:
+        print(f"  Other verdicts than in {LEDGER}:", file=sys.stderr)
+        for line in differing:
+            print(f"    {assignment.slug}: {line}", file=sys.stderr)
+
+
+def _lines(report: AuditReport, mistakes: Mapping[str, Mistake], diagnosis: bool) -> list[str]:
     recognised = sum(mistake.recognised for mistake in report.mistakes)
     lines = [
         f"{report.assignment}: {len(report.questions)} questions, {report.tests} tests, "
@@ -70,8 +120,7 @@ def _lines(assignment: Assignment, report: AuditReport, diagnosis: bool) -> list
         lines.append(f"  lowest margin to a threshold: {report.margins[0]}")
     if diagnosis:
         lines.append(f"  {summary(report.held_out)}")
-        known = {mistake.name: mistake for mistake in read_mistakes(assignment.mistakes)}
-        lines += [f"    {line}" for line in details(report.held_out, known)]
+        lines += [f"    {line}" for line in details(report.held_out, mistakes)]
     counts = Counter(mistake.question for mistake in report.mistakes)
     few = [f"{name} ({counts[name]})" for name in report.questions if counts[name] < 4]
     if few:

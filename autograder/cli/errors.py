@@ -18,6 +18,7 @@ def plain_message(error: Exception) -> str | None:
     )  # fmt: skip
     try:
         from autograder.audit.accuracy import AccuracyError
+        from autograder.audit.ledger import LedgerError
         from autograder.authoring import BuildError
         from autograder.gradebook.errors import GradebookError
         from autograder.grading.identity import StateError
@@ -34,8 +35,8 @@ def plain_message(error: Exception) -> str | None:
             )
     else:
         known += (
-            AccuracyError, BuildError, CollectError, GradebookError, JobError, PublishingError, ReleaseError,
-            ReportError, StateError,
+            AccuracyError, BuildError, CollectError, GradebookError, JobError, LedgerError, PublishingError,
+            ReleaseError, ReportError, StateError,
         )  # fmt: skip
     if isinstance(error, known):
         return str(error)

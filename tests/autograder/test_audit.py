@@ -11,7 +11,7 @@ from tiny_course import COURSE, HIDDEN, MISTAKES, SOURCE, VARIANT, write_tiny_co
 
 from autograder.audit import AuditReport, audit_assignment
 from autograder.audit.garbage import EQUALS_EVERYTHING, RETURNS_NOTHING, answered_names, garbage_cell
-from autograder.cli.auditing import run_audit
+from autograder.cli.auditing import AuditCommand, run_audit
 from autograder.course import Assignment, CourseError, load_course
 from autograder.notebook.cells import Cell
 from autograder.notebook.percent import read_source
@@ -223,18 +223,18 @@ def test_what_is_put_in_place_of_answers(assignment_with: Callable[..., Assignme
 
 def test_the_command(assignment_with: Callable[..., Assignment], capsys: pytest.CaptureFixture[str]) -> None:
     root = assignment_with().root
-    assert run_audit(root, [], seeds=1, jobs=1, mutants=False) == 0
+    assert run_audit(root, [], AuditCommand()) == 0
     out, err = capsys.readouterr()
     assert out == "tiny: 2 questions, 6 tests, 2 variants x 1 seeds, 8 mistakes, 8 recognised: clean\n"
     assert err == ""
     with pytest.raises(CourseError, match="no assignment 'tyni'"):
-        run_audit(root, ["tyni"], seeds=1, jobs=1, mutants=False)
+        run_audit(root, ["tyni"], AuditCommand())
 
     (root / "solutions/tiny/mistakes.py").write_text(MISTAKES.partition('@mistake("softmax"')[0])
     (root / "tests/tiny/test_hidden.py").write_text(
         hidden_and(FREE.partition('@pytest.mark.question("relu')[0])
     )
-    assert run_audit(root, ["tiny"], seeds=1, jobs=1, mutants=False) == 1
+    assert run_audit(root, ["tiny"], AuditCommand()) == 1
     out, err = capsys.readouterr()
     assert "4 mistakes, 4 recognised: 3 problems" in out and "fewer than four mistakes: softmax (0)" in out
     assert err.splitlines()[0] == "  the bare stub passes softmax: test_asks_nothing."
