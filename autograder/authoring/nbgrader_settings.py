@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.course import load_course
+from autograder.gradebook import default_url
 
 
 def configure(c: Any, course: Path) -> None:
@@ -17,7 +18,9 @@ def configure(c: Any, course: Path) -> None:
     beside_python = str(Path(sys.executable).parent)
     os.environ["PATH"] = os.pathsep.join([beside_python, os.environ.get("PATH", os.defpath)])
 
-    c.CourseDirectory.course_id = load_course(course).name
+    described = load_course(course)
+    c.CourseDirectory.course_id = described.name
+    c.CourseDirectory.db_url = default_url(described)
     c.CourseDirectory.root = str(course)
     c.CourseDirectory.source_directory = "solutions"
     c.CourseDirectory.release_directory = "assignments"

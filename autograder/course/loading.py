@@ -25,6 +25,7 @@ _REMEDIES = {
     ("due",): "Write a date, 2026-10-30, or a date and a time, 2026-10-30 18:00.",
     ("questions", "points"): "Write a number above 0.",
     ("torch",): "Write true or false.",
+    ("gradebook",): "Write a database URL, for example postgresql+psycopg://grader@localhost/grades.",
     ("after",): "Write a list of slugs, for example [01_linear_regression].",
     ("hours",): "Write a number above 0.",
 }

@@ -25,6 +25,7 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_][0-9A-Za-z_-]*$")
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][0-9A-Za-z_]*$")]
 DottedName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][0-9A-Za-z_]*(\.[A-Za-z_][0-9A-Za-z_]*)*$")]
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+DatabaseUrl = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(\+[a-z0-9_]+)?://.+$")]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
 
@@ -180,6 +181,8 @@ class Course(_Model):
     title: Text
     limits: Limits = Limits()
     """Defaults for every assignment; an assignment's own `limits` come first."""
+    gradebook: DatabaseUrl | None = None
+    """The gradebook as an SQLAlchemy URL; nbgrader's gradebook.db beside course.yml by default."""
     assignments: Annotated[tuple[Assignment, ...], Field(strict=False)]
 
     _root: Path = PrivateAttr(default=Path())

@@ -10,8 +10,8 @@ from autograder.course import Course
 
 
 def default_url(course: Course) -> str:
-    """nbgrader's own place for the database: gradebook.db in the course's folder."""
-    return f"sqlite:///{course.root.absolute() / 'gradebook.db'}"
+    """The database that course.yml names, or nbgrader's own: gradebook.db in the course's folder."""
+    return course.gradebook or f"sqlite:///{course.root.absolute() / 'gradebook.db'}"
 
 
 __all__ = ["default_url"]

@@ -11,8 +11,8 @@ class GradebookError(Exception):
     """The gradebook could not be used, and is as it was; the message is one or two plain sentences."""
 
 
-# What SQLite says, and what that means to whoever runs a grading.
-_SQLITE = {
+# What the databases say, and what that means to whoever runs a grading.
+_SAID = {
     "is locked": "it is in use by another program. Close that one, or try again in a moment",
     "database or disk is full": "the disk is full. Make room and run the command again",
     "disk i/o error": "the disk cannot be read or written. Check whether it is full or failing",
@@ -20,6 +20,13 @@ _SQLITE = {
     "unable to open database file": "it cannot be opened. Check that its folder exists and may be written",
     "file is not a database": "this file is no SQLite database. Give another URL, or move the file away",
     "database disk image is malformed": "the database is damaged. Restore a copy of it",
+    "lock timeout": "another program has been writing to it for too long. Try again in a moment",
+    "connection refused": "no server answers there. Start PostgreSQL, or correct host and port in the URL",
+    "password authentication failed": "the server does not accept this user and password",
+    "no password supplied": "the server wants a password. Put it into ~/.pgpass or into the URL",
+    "fatal:  database": "the server has no such database. Create it with createdb, or correct the URL",
+    "fatal:  role": "the server knows no such user. Create it with createuser, or correct the URL",
+    "no space left on device": "the server's disk is full. Make room and run the command again",
 }
 
 
@@ -32,7 +39,7 @@ def plain_database_errors(where: str) -> Iterator[None]:
         yield
     except DBAPIError as error:
         said = str(error.orig).strip() or type(error.orig).__name__
-        for text, meaning in _SQLITE.items():
+        for text, meaning in _SAID.items():
             if text in said.lower():
                 said = meaning
                 break

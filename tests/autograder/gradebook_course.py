@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from nbgrader import api
 from nbgrader.coursedir import CourseDirectory
+from sqlalchemy import MetaData, create_engine
 from traitlets.config import Config, PyFileConfigLoader
 
 from autograder.authoring.notebooks import release_notebook, serialise, solution_notebook
@@ -113,15 +112,15 @@ def run_nbgrader(converter: type, course: Course, **traits: Any) -> None:
 
 def rows(course: Course) -> dict[str, list[tuple[Any, ...]]]:
     """Everything in the database, with random ids replaced by what they stand for."""
-    with closing(sqlite3.connect(course.root / "gradebook.db")) as connection:
-        tables = [
-            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        ]
-        content: dict[str, list[dict[str, Any]]] = {}
-        for table in tables:
-            cursor = connection.execute(f"SELECT * FROM {table}")
-            names = [column[0] for column in cursor.description]
-            content[table] = [dict(zip(names, row, strict=True)) for row in cursor]
+    engine = create_engine(default_url(course))
+    metadata = MetaData()
+    metadata.reflect(engine)
+    with engine.connect() as connection:
+        content = {
+            name: [dict(row._mapping) for row in connection.execute(table.select())]
+            for name, table in metadata.tables.items()
+        }
+    engine.dispose()
     meaning: dict[str, str] = {}
     for row in content["assignment"]:
         meaning[row["id"]] = row["name"]
@@ -144,7 +143,7 @@ def rows(course: Course) -> dict[str, list[tuple[Any, ...]]]:
             ),
             key=repr,
         )
-        for table in tables
+        for table in sorted(content)
     }
 
 
