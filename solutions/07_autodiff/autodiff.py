@@ -109,7 +109,7 @@ def evaluate(steps, inputs, constants=()):
 
 
 # %% [markdown]
-# ## 1. One rule: gradients of the same thing add up
+# ## 7.1 One rule: gradients of the same thing add up
 #
 # If a number is used in two places, a small change of it changes the result twice, and the two changes add
 # up. So the gradient of something that is used several times is the **sum** of what comes back from each
@@ -183,7 +183,7 @@ show_table(axes[1, 0], unbroadcast(arriving, column.shape), "gradient of\nthe co
 plt.show()
 
 # %% [markdown]
-# ## 2. A tensor that remembers
+# ## 7.2 A tensor that remembers
 #
 # Every computation, however long, is made of ops: small steps with one or two operands. If each result
 # remembers its operands and the op that made it, the results form a **graph**, and the graph is all we need
@@ -362,10 +362,10 @@ def add(a, b):
 check("tensor")
 
 # %% [markdown]
-# ## 3. The way back
+# ## 7.3 The way back
 #
 # We have a result $L$ and want $\partial L/\partial t$ for every tensor $t$ that led to it. The chain rule
-# says how a gradient passes one op: that is its backward function. The rule from section 1 says what happens
+# says how a gradient passes one op: that is its backward function. The rule from section 7.1 says what happens
 # where a tensor $t$ was used in several ops $u$:
 #
 # $$
@@ -514,7 +514,7 @@ print(f"paths to h40: {climbed['paths from h0']:,.0f} from h0, {climbed['paths f
 # %% [markdown]
 # That graph has more than a hundred million paths and 39 ops, and the way back took 39 steps.
 #
-# ## 4. Arithmetic
+# ## 7.4 Arithmetic
 #
 # Three more ops with two operands, all with broadcasting:
 #
@@ -607,7 +607,7 @@ draw_graph(
 )
 
 # %% [markdown]
-# ## 5. The matrix product
+# ## 7.5 The matrix product
 #
 # For $Y = A B$ with $A$ of shape $(N, D)$ and $B$ of shape $(D, M)$, you derived in assignment 6
 #
@@ -646,7 +646,7 @@ def matmul(a, b):
 check("matmul")
 
 # %% [markdown]
-# ## 6. Sum and mean
+# ## 7.6 Sum and mean
 #
 # Summing is broadcasting run backward, and so the gradient of a sum is broadcasting: every element that went
 # into a sum gets the whole upstream gradient of that sum. The difficulty is the axis. In
@@ -705,7 +705,7 @@ def mean_backward(dout, cache):
 check("sum_mean")
 
 # %% [markdown]
-# ## 7. Exponential and logarithm
+# ## 7.7 Exponential and logarithm
 #
 # From here on the ops have one operand and work element by element. $e^a$ is its own derivative, so the
 # forward pass has done the work already; $\log a$, the natural logarithm, has the derivative $1/a$.
@@ -756,7 +756,7 @@ def log(a):
 check("exp_log")
 
 # %% [markdown]
-# ## 8. Activations
+# ## 7.8 Activations
 #
 # Without something crooked between two matrix products, they would be one matrix product. Three such
 # functions:
@@ -868,7 +868,7 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# ## 9. The loss
+# ## 7.9 The loss
 #
 # You could put softmax and cross-entropy together from `exp`, `sum`, `div` and `log`, and for small scores it
 # would work. It is better to make it one op, for two reasons you know already. Large scores overflow in
@@ -980,7 +980,7 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# ## 10. A network
+# ## 7.10 A network
 #
 # Now collect your reward. A network on tensors is anything that keeps some tensors as its parameters and
 # computes scores with them. Here is the smallest, the linear classifier of assignment 3: no line of it is
@@ -1066,7 +1066,7 @@ class MLP:
 check("mlp")
 
 # %% [markdown]
-# ## 11. Training
+# ## 7.11 Training
 #
 # One step of stochastic gradient descent: the loss of a mini-batch, backward, and $w \leftarrow w - \eta\,
 # \frac{\partial L}{\partial w}$ for every parameter. Two things need care, both because of what you built:
@@ -1153,7 +1153,7 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# ## 12. ReLU against sigmoid
+# ## 7.12 ReLU against sigmoid
 #
 # For decades networks had sigmoids and were shallow. With an engine that takes any depth we can see why. The
 # gradient on its way back passes every activation, and each multiplies it by the derivative: at most
