@@ -316,7 +316,7 @@ def test_a_database_that_cannot_be_opened(course: Course) -> None:
     fails(f"sqlite:///{course.root}/nowhere/gradebook.db", "Check that its folder exists")
     fails(f"sqlite:///{course.root}/course.yml", "this file is no SQLite database")
     fails("gradebook.db", "is no database URL")
-    fails("nonsense://user:secret@host/name", "is no database URL")
+    fails("nonsense://user:secret@host/name", "in nonsense is not supported")
     with closing(sqlite3.connect(course.root / "other.db")) as connection:
         connection.execute("CREATE TABLE recipes (name TEXT)")
         connection.commit()
