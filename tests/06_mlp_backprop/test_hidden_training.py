@@ -148,14 +148,14 @@ def test_inputs(student, reference, rng):
 
 @pytest.mark.question("train", weight=2, given=GIVEN)
 def test_mnist(student, reference, rng, data):
-    """At least 68 % of handwritten digits that nobody has seen are recognised after training on only 800."""
-    # Over 40 seeds the solution reaches 72.5 to 82.0 % here (mean 78.1 %), and its loss falls by a factor of
-    # 7.7 to 14.3. Steps of a tenth of the length give at most 65.8 % and 3.3, a first layer that does not
-    # learn 39 % and 2.2, labels of other images 13 % and 2.1.
+    """At least 70 % of handwritten digits that nobody has seen are recognised after training on only 800."""
+    # Over 40 seeds the solution reaches 76.0 to 81.6 % here (mean 78.1 %, standard deviation 1.3 %), and its
+    # loss falls by a factor of 7.6 to 15.2. Steps of a tenth of the length give at most 64.6 % and 3.1, a
+    # first layer that does not learn 38 % and 2.0, labels of other images 12 % and 1.6.
     digits = data("mnist5000")
     some = rng.permutation(len(digits.x_train))[:800]
     x, y, classes = disguise(digits.x_train[some], digits.y_train[some], rng, noise=0.1, shift=1)
-    few = rng.permutation(len(digits.x_test))[:400]
+    few = rng.permutation(len(digits.x_test))[:800]
     x_test, y_test, _ = disguise(
         digits.x_test[few], digits.y_test[few], rng, noise=0.1, shift=1, permutation=classes
     )
@@ -165,9 +165,9 @@ def test_mnist(student, reference, rng, data):
     rates = [float(reference.warmup_cosine(t, num_steps, 0.15, 8)) for t in range(num_steps)]
     start = reference.initialize([784, 24, 10], seed=int(rng.integers(1000)))
     params, losses, _ = need_result(student.train(start, x, y, x[:50], y[:50], rates, 5, 40, seed=2))
-    assert_learns(losses, by_factor=5)
+    assert_learns(losses, by_factor=4)
     for name, value in start.items():
         if np.shape(params.get(name)) != value.shape:
             fail(f"{name} has another shape after training than before.")
     predictions = reference.predict(params, x_test)
-    assert_accuracy(predictions, y_test, 0.68, what="accuracy on unseen digits")
+    assert_accuracy(predictions, y_test, 0.7, what="accuracy on unseen digits")
