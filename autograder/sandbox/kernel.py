@@ -23,6 +23,7 @@ MACHINE = platform.machine()
 ARCHITECTURES = ("x86_64", "aarch64")
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 1, 4, 24, 38, 47
+PR_SET_CHILD_SUBREAPER = 36
 SIGKILL = 9
 
 NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = (
@@ -74,6 +75,11 @@ def die_with_parent() -> None:
     afterwards.
     """
     _check(_prctl(PR_SET_PDEATHSIG, SIGKILL), "prctl(PR_SET_PDEATHSIG)")
+
+
+def adopt_orphans() -> None:
+    """Descendants whose parent has ended become this process's children, not init's."""
+    _check(_prctl(PR_SET_CHILD_SUBREAPER, 1), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
 def landlock_abi() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import sys
 import sysconfig
@@ -51,6 +52,28 @@ def readable_paths(forbid: Sequence[str], secret: Iterable[Path]) -> Readable:
             inside = [secret for secret in hidden if secret != root and _inside(secret, root)]
             _expand(root, inside, readable, listable)
     return Readable([*roots, *DEVICES], readable, listable)
+
+
+def without_sources(found: Readable, files: Iterable[str]) -> Readable:
+    """The same less the modules that lie in `files`, their compiled forms included."""
+    hidden = []
+    for file in map(os.path.realpath, files):
+        folder, name = os.path.split(file)
+        if name == "__init__.py":
+            hidden.append(folder)
+        else:
+            compiled = glob.escape(os.path.join(folder, "__pycache__", name.removesuffix(".py")))  # noqa: PTH118
+            hidden += [file, *glob.glob(f"{compiled}.*")]  # noqa: PTH207
+    readable: list[str] = []
+    listable = list(found.listable)
+    for path in found.readable:
+        _expand(
+            path,
+            [secret for secret in hidden if _inside(secret, path) or _inside(path, secret)],
+            readable,
+            listable,
+        )
+    return Readable(found.roots, readable, listable)
 
 
 def _interpreter() -> list[str]:

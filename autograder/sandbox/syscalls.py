@@ -48,7 +48,7 @@ REFUSED: dict[str, tuple[int | None, int | None]] = {
     "setpriority": (141, 140), "sched_setaffinity": (203, 122), "sched_setscheduler": (144, 119),
     "sched_setparam": (142, 118), "sched_setattr": (314, 274), "ioprio_set": (251, 30),
     "sync": (162, 81), "syncfs": (306, 267),
-    # memory that no limit counts, and System V objects, which outlive their maker and may be another program's
+    # memory that no limit counts; System V objects, which outlive their maker and may be another program's
     "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194), "shmat": (30, 196),
     "shmctl": (31, 195), "shmdt": (67, 197), "msgget": (68, 186), "msgsnd": (69, 189), "msgrcv": (70, 188),
     "msgctl": (71, 187), "semget": (64, 190), "semop": (65, 193), "semctl": (66, 191),
@@ -85,8 +85,12 @@ _PRCTL_REFUSED = (4, 0x59616D61, 35)  # DUMPABLE, PTRACER, PR_SET_MM
 _NEW_NAMESPACES = 0x7E020000
 _CLONE_THREAD = 0x10000
 _IOCTL_REFUSED = (0x5412, 0x541C, 0x8901, 0x8902)  # TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP
-_FCNTL, _FCNTL_REFUSED = (72, 25), (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: have the kernel send signals
-_OPEN, _OPENAT, _ACCESS_MODE, _TRUNCATE = (2, None), (257, 56), 3, 0o1000
+_FCNTL, _FCNTL_REFUSED = (
+    (72, 25),
+    (8, 10, 15),
+)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: have the kernel send signals
+_OPENS: tuple[tuple[tuple[int | None, int | None], int], ...] = (((2, None), 1), ((257, 56), 2))
+_ACCESS_MODE, _TRUNCATE = 3, 0o1000
 
 _LOAD, _JUMP_EQUAL, _JUMP_GE, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
@@ -148,10 +152,10 @@ def program(*, allow_fork: bool, own_pid: int | None) -> list[Instruction]:
         for command in refused:
             commands += [(_JUMP_EQUAL, 0, 1, command), _refuse(errno.EPERM)]
         filter_ += _when(call[column], [*commands, allow])
-    for call, position in ((_OPEN, 1), (_OPENAT, 2)):
+    for opening, position in _OPENS:
         # To open for reading and empty at once needs no right to write before Landlock's version 3.
         emptying = [(_JUMP_SET, 0, 2, _TRUNCATE), (_JUMP_SET, 1, 0, _ACCESS_MODE), _refuse(errno.EPERM)]
-        filter_ += _when(call[column], [_argument(position), *emptying, allow])
+        filter_ += _when(opening[column], [_argument(position), *emptying, allow])
     if own_pid is not None:
         only_self = [_argument(0), (_JUMP_EQUAL, 0, 1, own_pid), allow, _refuse(errno.EPERM)]
         for numbers in _SIGNALS.values():

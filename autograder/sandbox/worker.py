@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import builtins
 import contextlib
-import importlib.abc
 import linecache
 import os
 import random
@@ -57,18 +56,6 @@ class _Notebook:
         return lambda *_, **__: None
 
 
-class _Forbidden(importlib.abc.MetaPathFinder):
-    """Refuses packages that the assignment does not allow, with a sentence instead of a file-system error."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = tuple(names)
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        for forbidden in self._names:
-            if name == forbidden or name.startswith(forbidden + "."):
-                raise ImportError(f"{forbidden} may not be used in this assignment")
-
-
 def _stand_in() -> types.ModuleType:
     """What `import autograder` finds inside: `check` does nothing, data sets are not there."""
     module = types.ModuleType("autograder")
@@ -83,37 +70,10 @@ def _stand_in() -> types.ModuleType:
     return module
 
 
-class _Refusing:
-    """Stands in for a module or function that is not allowed: whatever is done with it raises."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __call__(self, *_: Any, **__: Any) -> Any:
-        raise RuntimeError(f"{self._name} may not be used in this assignment")
-
-    def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith("__"):
-            raise AttributeError(attribute)
-        return self()
-
-
-def _forbid(names: Sequence[str]) -> None:
-    if names:
-        sys.meta_path.insert(0, _Forbidden(names))  # first: a look at numpy.fft would import it again
-    for loaded in list(sys.modules):
-        if any(loaded == name or loaded.startswith(name + ".") for name in names):
-            del sys.modules[loaded]
-    for name in names:
-        package, _, attribute = name.rpartition(".")
-        if package in sys.modules:
-            setattr(sys.modules[package], attribute, _Refusing(name))
-
-
 class Submission:
     """The loaded state: a module that looks like a notebook's `__main__`."""
 
-    def __init__(self, forbid: Sequence[str]) -> None:
+    def __init__(self) -> None:
         module = types.ModuleType("__main__")
         for name in [name for name in sys.modules if name == "autograder" or name.startswith("autograder.")]:
             del sys.modules[name]
@@ -126,7 +86,6 @@ class Submission:
         builtins.display = lambda *_, **__: None  # type: ignore[attr-defined]
         standins.furnish(notebook)
         self._labels: set[str] = set()
-        _forbid(forbid)
 
     def is_student_file(self, filename: str) -> bool:
         """Whether a code object came from a cell."""
@@ -202,14 +161,12 @@ def _is_constant(value: ast.expr) -> bool:
     return True
 
 
-def serve_submission(
-    sock: socket.socket, forbid: Sequence[str], *, box: str, seccomp: bool, own_pid_namespace: bool
-) -> None:
+def serve_submission(sock: socket.socket, *, box: str, seccomp: bool, own_pid_namespace: bool) -> None:
     """Answer the grader's requests to run cells and to fork, until it closes the connection. Never
     returns.
     """
     channel = Channel(sock)
-    submission = Submission(forbid)
+    submission = Submission()
     service = Service(submission.namespace, submission.is_student_file)
     tests = 0
     while True:

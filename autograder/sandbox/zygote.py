@@ -12,13 +12,16 @@ import contextlib
 import gc
 import json
 import os
+import select
 import signal
 import socket
 import sys
 import tempfile
 from typing import Any
 
-from autograder.sandbox import kernel, syscalls
+from autograder.sandbox import bans, kernel, standins, syscalls
+from autograder.sandbox.paths import Readable, without_sources
+from autograder.sandbox.watch import SECONDS, Watch, Watched
 from autograder.sandbox.wire import Channel
 from autograder.sandbox.worker import serve_submission
 
@@ -65,7 +68,11 @@ def main(control_descriptor: int) -> None:
     config = json.loads(control.recv(1 << 20))
     try:
         _import_libraries(config["torch"])
-        isolate = _isolate(config)
+        standins.find_thread_pools()
+        banned = bans.enforce(config["forbid"])
+        kernel.adopt_orphans()
+        watch = Watch()
+        isolate = _isolate(config, banned)
     except Exception as error:
         control.send(json.dumps({"failed": f"{type(error).__name__}: {error}"}).encode())
         return
@@ -76,16 +83,21 @@ def main(control_descriptor: int) -> None:
     control.send(json.dumps({"ready": True, "threads": threads}).encode())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grader's to handle
     while True:
+        asked, _, _ = select.select([control], [], [], SECONDS if watch.busy else None)
+        watch.look()
+        if not asked:
+            continue
         message, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 1)
         if not message:
             os._exit(0)
+        request = json.loads(message)
         child = os.fork()
         if child == 0:
-            _become_worker(json.loads(message), config, isolate, descriptors[0], base_memory)
+            _become_worker(request, config, isolate, descriptors[0], base_memory)
         os.close(descriptors[0])
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+        limits = request["limits"]
+        # A loaded submission and a test, each with all that it may have.
+        watch.add(child, Watched(2 * limits["memory_mb"] << 20, request["box"], limits["disk_mb"] << 20))
 
 
 def _threads() -> int:
@@ -95,7 +107,7 @@ def _threads() -> int:
         return 1
 
 
-def _isolate(config: dict[str, Any]) -> dict[str, Any]:
+def _isolate(config: dict[str, Any], banned: list[str]) -> dict[str, Any]:
     """Namespaces and the read-only root for all workers; what only a worker itself can do comes in
     `_become_worker`.
     """
@@ -110,8 +122,9 @@ def _isolate(config: dict[str, Any]) -> dict[str, Any]:
     ruleset = None
     if config["landlock"]:
         writable = SCRATCH if config["namespaces"] else config["writable"]
+        paths = without_sources(Readable(config["roots"], config["readable"], config["listable"]), banned)
         ruleset = kernel.landlock_ruleset(
-            config["readable"], config["listable"], [writable], ["/dev/null", "/dev/zero", "/dev/urandom"]
+            paths.readable, paths.listable, [writable], ["/dev/null", "/dev/zero", "/dev/urandom"]
         )
     kernel.set_dumpable(False)
     return {"ruleset": ruleset, "base_memory": base_memory}
@@ -132,9 +145,7 @@ def _become_worker(
         sock = socket.socket(fileno=connection)
         sock.sendall(b"!")  # the kernel attaches this process's id
         box = request["box"] or BOX
-        serve_submission(
-            sock, config["forbid"], box=box, seccomp=config["seccomp"], own_pid_namespace=config["namespaces"]
-        )
+        serve_submission(sock, box=box, seccomp=config["seccomp"], own_pid_namespace=config["namespaces"])
     except BaseException as error:
         with contextlib.suppress(BaseException):
             sock = socket.socket(fileno=connection)
@@ -174,7 +185,13 @@ def _lock_down(
     box = request["box"] or BOX
     os.environ.clear()
     os.environ.update(
-        HOME=box, TMPDIR=box, PATH="/usr/bin:/bin", LANG="C.UTF-8", MPLBACKEND="Agg", OMP_NUM_THREADS="1"
+        HOME=box,
+        TMPDIR=box,
+        PATH="/usr/bin:/bin",
+        LANG="C.UTF-8",
+        MPLBACKEND="Agg",
+        OMP_NUM_THREADS="1",
+        JOBLIB_MULTIPROCESSING="0",  # scikit-learn's n_jobs would start processes
     )
     tempfile.tempdir = None  # found out before there was a box
     root = os.getuid() == 0
