@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test lint unit suites notebooks audit build install accuracy clean
+.PHONY: help demo test lint unit suites notebooks audit build install accuracy fuzz clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -56,12 +56,19 @@ audit: $(INSTALLED) ## Right answers earn everything, the stub nothing, each mis
 	@echo "== audit"
 	@$(BIN)/autograder audit --seeds 3 --jobs 2 --mutants
 
+bench: $(INSTALLED) ## Speed beside nbgrader, otter-grader and the bare tests: docs/benchmarks.md
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+	@$(BIN)/python benchmarks/compare.py
+
 accuracy: $(INSTALLED) ## The solutions on real data (AUTOGRADER_DATA), beside the figures they have to beat
 	@$(BIN)/autograder accuracy
 
 build: $(INSTALLED) ## Sources to executed notebooks and releases
 	@$(BIN)/autograder build
 	@$(BIN)/autograder syllabus
+
+fuzz: $(INSTALLED) ## Ten minutes of hostile frames against the grader's end of the wire
+	@cd tests/autograder && $(CURDIR)/$(BIN)/python fuzz_wire.py --seconds 600
 
 clean: ## Remove what the commands above made, but .venv
 	@rm -rf demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
-import platform
+import resource
 import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from autograder.sandbox import kernel, syscalls
+from autograder.sandbox import kernel, remedies, syscalls
 from autograder.sandbox.host import Profile, Zygote
+from autograder.sandbox.remedies import Machine
 from autograder.sandbox.selftest import prove
 from autograder.sandbox.verdicts import SandboxError
 
@@ -25,29 +28,42 @@ class Ability:
     remedy: str = ""
 
 
-def examine(without: Collection[str] = ()) -> list[Ability]:
+def examine(without: Collection[str] = (), machine: Machine | None = None) -> list[Ability]:
     """Try each layer in a process of its own.
 
     Args:
         without: layers to treat as absent ("landlock", "seccomp", "namespaces"): what would be said then.
+        machine: what the remedies are for; this one by default.
     """
+    here = machine or remedies.this_machine()
     system = Ability(
         "system",
-        sys.platform == "linux" and kernel.MACHINE in kernel.ARCHITECTURES,
-        f"{platform.system()} {platform.release()} on {kernel.MACHINE}, user {os.getuid()}",
-        "Grade in a Linux container or virtual machine (x86_64 or aarch64).",
+        sys.platform == "linux" and here.system == "Linux" and kernel.MACHINE in kernel.ARCHITECTURES,
+        f"{here.system} {here.kernel} on {kernel.MACHINE}, "
+        + ("root" if here.user == 0 else f"user {here.user}")
+        + (f", in a {here.container} container" if here.container else ""),
+        remedies.for_system(here),
     )
     if not system.works:
         return [system]
-    return [system, _landlock(without), _seccomp(without), _namespaces(without)]
+    return [
+        system,
+        _landlock(without, here),
+        _seccomp(without, here),
+        _rlimits(without, here),
+        _namespaces(without, here),
+    ]
 
 
 def conclusion(abilities: Collection[Ability]) -> tuple[bool, str]:
     """Whether submissions may be graded here, and one line that says how safely."""
     missing = [ability.name for ability in abilities if not ability.works]
+    if "system" in missing:
+        return False, "No submission may be graded here: the sandbox needs Linux on x86_64 or aarch64."
     hard = [name for name in missing if name != "namespaces"]
     if hard:
-        return False, f"No submission may be graded here: {', '.join(hard)} is missing."
+        verb = "are" if len(hard) > 1 else "is"
+        return False, f"No submission may be graded here: {' and '.join(hard)} {verb} missing."
     profile = Profile(namespaces="namespaces" not in missing, secret=(Path(__file__).parent,))
     try:
         with Zygote(profile) as zygote:
@@ -61,20 +77,17 @@ def conclusion(abilities: Collection[Ability]) -> tuple[bool, str]:
     return True, f"Submissions may be graded here: all layers hold, {tried}."
 
 
-def _landlock(without: Collection[str]) -> Ability:
+def _landlock(without: Collection[str], machine: Machine) -> Ability:
     abi = 0 if "landlock" in without else kernel.landlock_abi()
+    reason = ctypes.get_errno() if "landlock" not in without else 0
+    can = "files" + (", TCP" if abi >= 4 else "") + (", signals" if abi >= 6 else "")
+    why = "switched off" if "landlock" in without else f"absent ({errno.errorcode.get(reason, reason)})"
     return Ability(
-        "landlock",
-        abi > 0,
-        f"ABI {abi}: files" + (", TCP" if abi >= 4 else "") + (", signals" if abi >= 6 else "")
-        if abi
-        else "absent",
-        "Use a kernel from 5.13 on, and add landlock to the kernel's lsm= list. In Docker, use version 23 "
-        "or newer.",
+        "landlock", abi > 0, f"ABI {abi}: {can}" if abi else why, remedies.for_landlock(machine, reason)
     )
 
 
-def _seccomp(without: Collection[str]) -> Ability:
+def _seccomp(without: Collection[str], machine: Machine) -> Ability:
     def act() -> None:
         syscalls.install(allow_fork=False, own_pid=None)
         try:
@@ -85,14 +98,39 @@ def _seccomp(without: Collection[str]) -> Ability:
 
     reason = "switched off" if "seccomp" in without else _in_a_fork(act)
     return Ability(
-        "seccomp",
-        not reason,
-        reason or "system calls can be refused",
-        "Use a kernel with CONFIG_SECCOMP_FILTER.",
+        "seccomp", not reason, reason or "system calls can be refused", remedies.for_seccomp(machine)
     )
 
 
-def _namespaces(without: Collection[str]) -> Ability:
+def _rlimits(without: Collection[str], machine: Machine) -> Ability:
+    def act() -> None:
+        most = kernel.address_space() + (64 << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
+        try:
+            bytearray(256 << 20)
+        except MemoryError:
+            pass
+        else:
+            raise OSError("the limit on memory was accepted but stops nothing")
+        opened: list[int] = []
+        try:
+            while len(opened) < 32:
+                opened.append(os.open("/dev/null", os.O_RDONLY))
+        except OSError:
+            return
+        raise OSError("the limit on open files was accepted but stops nothing")
+
+    reason = "switched off" if "rlimits" in without else _in_a_fork(act)
+    return Ability(
+        "rlimits",
+        not reason,
+        reason or "memory, CPU time, processes and files have limits",
+        remedies.for_rlimits(machine),
+    )
+
+
+def _namespaces(without: Collection[str], machine: Machine) -> Ability:
     def act() -> None:
         spaces = kernel.NEWNS | kernel.NEWNET | kernel.NEWIPC | kernel.NEWUTS | kernel.NEWPID
         if os.getuid() == 0:
@@ -100,17 +138,14 @@ def _namespaces(without: Collection[str]) -> Ability:
         else:
             kernel.enter_user_namespace(spaces)
         kernel.private_mounts()
+        kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1m")
 
     reason = "switched off" if "namespaces" in without else _in_a_fork(act)
-    remedy = (
-        "Allow user namespaces: sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000."
-    )
-    if Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").exists():
-        remedy = "Allow user namespaces: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0."
-    elif Path("/.dockerenv").exists():
-        remedy = "Start the container with --security-opt seccomp=unconfined, or with --cap-add SYS_ADMIN."
     return Ability(
-        "namespaces", not reason, reason or "own process list, network, mounts and scratch disk", remedy
+        "namespaces",
+        not reason,
+        reason or "own process list, network, mounts and scratch disk",
+        remedies.for_namespaces(machine),
     )
 
 
@@ -129,5 +164,7 @@ def _in_a_fork(act: Callable[[], None]) -> str:
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         message = pipe.read()
-    os.waitpid(child, 0)
+    _, status = os.waitpid(child, 0)
+    if status and not message:
+        return f"the attempt was ended by signal {os.WTERMSIG(status)}"
     return message.decode(errors="replace")

@@ -70,6 +70,7 @@ def _environment() -> dict[str, str]:
         "MPLBACKEND": "Agg",
         "MPLCONFIGDIR": str(cache),
         "KMP_INIT_AT_FORK": "FALSE",
+        "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait spinning would take the other graders' cores
         **threads,
     }
 

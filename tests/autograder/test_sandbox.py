@@ -259,7 +259,15 @@ def test_environment_is_scrubbed(box: Box) -> None:
         return ctypes.string_at(getauxval(31) - 2000, 2000)
     """
     with box.loaded(cell) as worker, test_process(worker) as student:
-        assert student.names() == ["HOME", "LANG", "MPLBACKEND", "OMP_NUM_THREADS", "PATH", "TMPDIR"]
+        assert student.names() == [
+            "HOME",
+            "JOBLIB_MULTIPROCESSING",
+            "LANG",
+            "MPLBACKEND",
+            "OMP_NUM_THREADS",
+            "PATH",
+            "TMPDIR",
+        ]
         ours, native, home = student.token()
         assert (ours, native) == (None, None)
         assert home  # the look-up itself works
