@@ -29,6 +29,8 @@ from autograder.grading.identity import STATE_FOLDER, StateError, suite_files
 
 ROOMS = ("checking", "course", "datasets", "grading", "notebook", "sandbox")
 """The rooms of the engine that a verdict depends on."""
+RULES = {"limits", "forbid", "torch", "data", "questions"}
+"""What course.yml says that a verdict depends on."""
 LIBRARIES = ("numpy", "torch", "pytest", "scikit-learn", "matplotlib")
 
 
@@ -158,7 +160,7 @@ class KeptSteps:
         assignment = self._assignment
         digest = hashlib.sha256()
         digest.update(digest_of([*suite_files(assignment), assignment.source], assignment.root).encode())
-        digest.update(assignment.model_dump_json().encode())
+        digest.update(assignment.model_dump_json(include=RULES).encode())
         digest.update(json.dumps(library_versions(), sort_keys=True).encode())
         digest.update(engine_digest().encode())
         return digest.hexdigest()[:16]

@@ -84,6 +84,7 @@ def _summary(assignment: Assignment, report: AuditReport) -> dict[str, Any]:
         "mutation": mutation,
         "closest": _margin(report.margins[0]) if report.margins else None,
         "held_out": held_out_counts(report.held_out),
+        "used": report.used,
         "seconds": sum(_seconds(report).values()),
     }
 

@@ -70,6 +70,14 @@ class AuditReport:
     """How many of these were taken from an earlier audit."""
 
     @property
+    def used(self) -> float:
+        """The largest error of a right answer, as a share of the tolerance that it was held to."""
+        return max(
+            (outcome.used for step, outcome in self.outcomes if step.kind in ("solution", "variant")),
+            default=0.0,
+        )
+
+    @property
     def clean(self) -> bool:
         """Whether nothing was wrong."""
         return not self.problems

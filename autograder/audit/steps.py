@@ -6,7 +6,6 @@ can be recognised later.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -108,6 +107,8 @@ class Outcome(_Record):
     """How long each of them took."""
     failures: list[Failure] = Field(default_factory=list)
     thresholds: list[Threshold] = Field(default_factory=list)
+    used: float = 0.0
+    """The largest error of a result that was found right, as a share of the tolerance."""
     notes: list[str] = Field(default_factory=list)
     """A sentence for each cell that raised or was left out."""
 
@@ -172,6 +173,7 @@ class Examiner:
             seconds=[round(run.result.seconds, 4) for run in runs],
             failures=failures,
             thresholds=thresholds,
+            used=round(max((run.used for run in runs), default=0.0), 9),
             notes=list(notes),
         )
 
@@ -202,10 +204,8 @@ class Examiner:
         return self._record(runs, told=told)
 
     def _time_solution(self) -> None:
-        started = time.perf_counter()
         runs, _ = self._grader.run_cells(gradable_cells(self._grader.solution), AUDIT_SEED)
         self._seconds = {run.test.key: run.result.seconds for run in runs}
-        self.solution_seconds = time.perf_counter() - started
 
     def _cells(self, step: Step) -> list[Cell]:
         grader = self._grader

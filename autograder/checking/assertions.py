@@ -275,6 +275,7 @@ def _assert_array(actual: Any, expected: Any, *, rtol: float, atol: float, what:
     student = current_student.get()
     if student is not None and not exact and rtol > 0:  # at rtol 0 it is a copy that is compared
         student.compared += 1
+        student.used = max(student.used, float(np.max(error / np.where(tolerance > 0, tolerance, np.inf))))
 
 
 def _relation(

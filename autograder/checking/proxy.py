@@ -117,6 +117,8 @@ class Student:
         """How far each threshold was passed; see `assert_accuracy` and `assert_learns`."""
         self.compared = 0
         """How many floating-point results were found right."""
+        self.used = 0.0
+        """The largest error among them, as a share of the tolerance."""
 
     def __getattr__(self, name: str) -> Function:
         if name.startswith("__"):

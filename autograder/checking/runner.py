@@ -73,6 +73,8 @@ class TestRun:
     """How far each threshold was passed."""
     compared: int = 0
     """How many floating-point results were found right."""
+    used: float = 0.0
+    """The largest error among them, as a share of the tolerance."""
 
 
 class Suite:
@@ -150,7 +152,7 @@ class Suite:
         if failure is not None:
             run.relation, run.nonfinite = failure.relation, failure.nonfinite
         if student is not None:
-            run.margins, run.compared = student.margins, student.compared
+            run.margins, run.compared, run.used = student.margins, student.compared, student.used
         return run
 
 

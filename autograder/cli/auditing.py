@@ -118,6 +118,8 @@ def _lines(report: AuditReport, mistakes: Mapping[str, Mistake], diagnosis: bool
             lines.append(review_file(report.mutation.survivors))
     if report.margins and report.margins[0].seeds > 2:
         lines.append(f"  lowest margin to a threshold: {report.margins[0]}")
+    if report.variants and report.mutation is not None:
+        lines.append(f"  largest rounding error of a right answer: {report.used:.2g} of the tolerance")
     if diagnosis:
         lines.append(f"  {summary(report.held_out)}")
         lines += [f"    {line}" for line in details(report.held_out, mistakes)]
