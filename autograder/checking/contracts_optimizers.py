@@ -116,6 +116,17 @@ class OptimizerContract:
         what = f" with epsilon = {self.epsilon:g}"
         self._compare(student, reference, rng.normal(size=(2, 3)), gradients, config, what)
 
+    def check_default_epsilon(
+        self, student: Student, reference: Namespace, rng: np.random.Generator, *, steps: int = 3
+    ) -> None:
+        """Without an epsilon in the config its default is used: gradients so small that it matters, from the
+        size of epsilon itself (outside the root) to the root of it (inside).
+        """
+        sizes = np.geomspace(1e-9, 1e-3, 7)
+        gradients = [sizes * draw_gradient(rng, sizes.shape) for _ in range(steps)]
+        what = " with tiny gradients and no epsilon in the config"
+        self._compare(student, reference, np.zeros(sizes.shape), gradients, self.settings, what)
+
     def check_learning_rate_between_steps(
         self, student: Student, reference: Namespace, rng: np.random.Generator, *, steps: int = 4
     ) -> None:

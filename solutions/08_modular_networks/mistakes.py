@@ -1233,6 +1233,18 @@ def accuracy_of_first_examples(self, X, y, num_samples=None, batch_size=100):
 
 @mistake(
     "solver",
+    "check_accuracy draws its sample with repetition: some examples count twice and others not at all.",
+    replaces="Solver.check_accuracy",
+)
+def accuracy_with_repetition(self, X, y, num_samples=None, batch_size=100):
+    if num_samples is not None and len(X) > num_samples:
+        sample = self.rng.choice(len(X), num_samples)
+        X, y = X[sample], y[sample]
+    return right_check_accuracy(self, X, y, None, batch_size)
+
+
+@mistake(
+    "solver",
     "check_accuracy returns the number of right answers; it is their share that is asked for.",
     replaces="Solver.check_accuracy",
 )

@@ -133,50 +133,45 @@ def test_solver_default_settings(student, reference, rng):
 
 
 @pytest.mark.question("solver", given=GIVEN)
-@pytest.mark.parametrize("rule", ["sgd", "adam"])
-def test_solver_learning_rate_decay(student, reference, rng, rule):
+def test_solver_learning_rate_decay(student, reference, rng):
     """The learning rate is multiplied by lr_decay after each epoch, not after each step."""
-    options = {
-        "update_rule": rule,
-        "optim_config": RULES[rule],
-        "batch_size": 2,
-        "num_epochs": 4,
-        "lr_decay": 0.6,
-    }
-    params = draw_params(rng)
-    data = same_examples(reference, rng, params, best=4, **options)
     hint = 'Multiply config["learning_rate"] of every parameter once, at the end of each epoch.'
-    check_run(student, reference, data, params, hint, **options)
+    for rule in ("sgd", "adam"):
+        options = {"update_rule": rule, "optim_config": RULES[rule], "batch_size": 2, "num_epochs": 4}
+        options["lr_decay"] = 0.6
+        params = draw_params(rng)
+        data = same_examples(reference, rng, params, best=4, **options)
+        check_run(student, reference, data, params, hint, **options)
 
 
 @pytest.mark.question("solver", given=GIVEN)
-@pytest.mark.parametrize(("N", "batch_size", "steps"), [(6, 2, 3), (7, 3, 2), (5, 5, 1), (4, 100, 1)])
-def test_solver_number_of_steps(student, reference, rng, N, batch_size, steps):
+def test_solver_number_of_steps(student, reference, rng):
     """An epoch has N // batch_size steps, and at least one; each records its loss."""
-    options = {"optim_config": {"learning_rate": 0.3}, "batch_size": batch_size, "num_epochs": 3}
-    params = draw_params(rng)
-    data = same_examples(reference, rng, params, N=N, best=3, **options)
-    losses = history(trained(student, data, params, **options)[1].loss_history, "loss_history")
-    assert_close(len(losses), 3 * steps, what=f"the number of losses of 3 epochs of {N} examples")
-    expected = trained(reference, data, params, **options)[1].loss_history
-    assert_close(losses, np.array(expected), what="loss_history")
+    for N, batch_size, steps in ((6, 2, 3), (7, 3, 2), (5, 5, 1), (4, 100, 1)):
+        options = {"optim_config": {"learning_rate": 0.3}, "batch_size": batch_size, "num_epochs": 3}
+        params = draw_params(rng)
+        data = same_examples(reference, rng, params, N=N, best=3, **options)
+        losses = history(trained(student, data, params, **options)[1].loss_history, "loss_history")
+        what = f"the number of losses of 3 epochs of {N} examples in batches of {batch_size}"
+        assert_close(len(losses), 3 * steps, what=what)
+        expected = trained(reference, data, params, **options)[1].loss_history
+        assert_close(losses, np.array(expected), what="loss_history")
 
 
-@pytest.mark.question("solver", weight=2, given=GIVEN)
-@pytest.mark.parametrize("best", [1, 3, 5])
-def test_solver_best_parameters(student, reference, rng, best):
+@pytest.mark.question("solver", weight=4, given=GIVEN)
+def test_solver_best_parameters(student, reference, rng):
     """At the end the model has the parameters of the epoch with the highest validation accuracy."""
-    options = {"optim_config": RULES["sgd"], "batch_size": 2, "num_epochs": 5}
-    params = draw_params(rng)
-    data = same_examples(reference, rng, params, best=best, **options)
-    model, solver = trained(student, data, params, **options)
-    expected = after_epochs(
-        reference, data, params, 5, {k: v for k, v in options.items() if k != "num_epochs"}
-    )
+    options = {"optim_config": RULES["sgd"], "batch_size": 2}
     hint = "Copy the arrays when the validation accuracy is the highest so far, and put them back at the end."
-    assert_close(solver.best_val_acc, 1.0, what="best_val_acc", hint=hint)
-    assert_close(dict(solver.best_params), expected[best], what="best_params", hint=hint)
-    assert_close(dict(model.params), expected[best], what="the parameters of the model", hint=hint)
+    for best in (1, 3, 5):
+        params = draw_params(rng)
+        data = same_examples(reference, rng, params, best=best, num_epochs=5, **options)
+        model, solver = trained(student, data, params, num_epochs=5, **options)
+        expected = after_epochs(reference, data, params, 5, options)[best]
+        where = f", where epoch {best} of 5 is the best"
+        assert_close(solver.best_val_acc, 1.0, what=f"best_val_acc{where}", hint=hint)
+        assert_close(dict(solver.best_params), expected, what=f"best_params{where}", hint=hint)
+        assert_close(dict(model.params), expected, what=f"the parameters of the model{where}", hint=hint)
 
 
 @pytest.mark.question("solver", given=GIVEN)
@@ -265,14 +260,15 @@ def solver_for(student, X, y, params, **options):
     return student.Solver(model, {"X_train": X, "y_train": y, "X_val": X, "y_val": y}, **options)
 
 
-@pytest.mark.question("solver", given=GIVEN)
-@pytest.mark.parametrize(("N", "batch_size"), [(8, 100), (12, 4), (13, 5), (101, 100), (7, 1)])
-def test_solver_check_accuracy(student, rng, N, batch_size):
+@pytest.mark.question("solver", weight=2, given=GIVEN)
+def test_solver_check_accuracy(student, rng):
     """check_accuracy is the share of right answers among all examples, also where a last batch is smaller."""
-    X, y, params = known_accuracy(rng, N)
-    accuracy = solver_for(student, X, y, params).check_accuracy(X, y, batch_size=batch_size)
     hint = "The last batch may hold fewer examples, and they count as much as the others."
-    assert_close(accuracy, (N // 4) / N, what=f"the accuracy on {N} examples", hint=hint)
+    for N, batch_size in ((8, 100), (12, 4), (13, 5), (101, 100), (7, 1)):
+        X, y, params = known_accuracy(rng, N)
+        accuracy = solver_for(student, X, y, params).check_accuracy(X, y, batch_size=batch_size)
+        what = f"the accuracy on {N} examples in batches of {batch_size}"
+        assert_close(accuracy, (N // 4) / N, what=what, hint=hint)
 
 
 @pytest.mark.question("solver", given=GIVEN)
@@ -291,6 +287,16 @@ def test_solver_check_accuracy_on_a_sample(student, rng):
             got=f"{accuracy:.0%}",
             hint="The first examples are no fair sample.",
         )
+    # All but one: without repetition, the right ones are all of them or all but one.
+    for _ in range(3):
+        right = 799 * solver.check_accuracy(X, y, num_samples=799)
+        if not (abs(right - 200) < 1e-6 or abs(right - 199) < 1e-6):
+            fail(
+                f"Of 799 of the 800 examples, {right:.0f} are right.",
+                expected="200, or 199 where the one left out is a right one",
+                got=f"{right:.6g}",
+                hint="Draw without repetition: each example at most once.",
+            )
     few = solver.check_accuracy(X[:20], y[:20], num_samples=100)
     assert_close(few, 1.0, what="the accuracy on 20 right examples, with num_samples = 100")
 

@@ -148,8 +148,9 @@ def test_rmsprop_settings(student, reference, rng):
 
 @pytest.mark.question("rmsprop")
 def test_rmsprop_epsilon(student, reference, rng):
-    """A large epsilon shortens the steps, and a gradient that is always 0 gives no NaN."""
+    """Epsilon, 1e-8 by default, shortens the steps, and a gradient that is always 0 gives no NaN."""
     RMSPROP.check_epsilon(student, reference, rng)
+    RMSPROP.check_default_epsilon(student, reference, rng)
     RMSPROP.check_zero_gradient(student, reference, rng)
 
 
@@ -189,8 +190,9 @@ def test_adam_settings(student, reference, rng):
 
 @pytest.mark.question("adam")
 def test_adam_epsilon(student, reference, rng):
-    """A large epsilon shortens the steps, and a gradient that is always 0 gives no NaN."""
+    """Epsilon, 1e-8 by default, shortens the steps, and a gradient that is always 0 gives no NaN."""
     ADAM.check_epsilon(student, reference, rng)
+    ADAM.check_default_epsilon(student, reference, rng)
     ADAM.check_zero_gradient(student, reference, rng)
 
 

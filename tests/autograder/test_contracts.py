@@ -292,6 +292,7 @@ RULE_ASPECTS = (
     "check_defaults",
     "check_settings",
     "check_epsilon",
+    "check_default_epsilon",
     "check_learning_rate_between_steps",
     "check_separate_states",
     "check_gradient_unchanged",
@@ -346,8 +347,9 @@ def test_right_rules_pass_every_aspect() -> None:
 
 def test_an_epsilon_inside_the_root_is_a_matter_of_declaring_it() -> None:
     strict = OptimizerContract("rmsprop", RMSPROP.settings, epsilon=2.0)
-    # With the usual epsilon the two cannot be told apart; a large one shows where it stands.
-    assert failing_rule(epsilon_inside, strict) == {"check_epsilon"}
+    # With the usual epsilon and gradients the two cannot be told apart; a large one, or tiny gradients, show
+    # where it stands.
+    assert failing_rule(epsilon_inside, strict) == {"check_epsilon", "check_default_epsilon"}
 
 
 @pytest.mark.parametrize("nothing", [None, (None, None), (None, {}), (np.zeros(2), None), (), 1.0])
@@ -402,7 +404,12 @@ def test_what_each_aspect_is_meant_for() -> None:
         with np.errstate(all="ignore"):
             return rmsprop(w, dw, {**(config or {}), "epsilon": 0.0})
 
-    assert failing_rule(without_epsilon) == {"check_epsilon", "check_zero_gradient"}
+    assert failing_rule(without_epsilon) == {"check_epsilon", "check_default_epsilon", "check_zero_gradient"}
+
+    def larger_epsilon(w: Any, dw: Any, config: Any = None) -> Any:
+        return rmsprop(w, dw, {"epsilon": 1.5e-8, **(config or {})})
+
+    assert failing_rule(larger_epsilon) == {"check_default_epsilon"}
 
     def remembers_the_rate(w: Any, dw: Any, config: Any = None) -> Any:
         rate = (config or {}).get("first_rate", (config or {}).get("learning_rate", 1e-2))
