@@ -284,7 +284,8 @@ def stored_gradient_sent_on(output, gradient=None):
 
 @mistake(
     "backpropagate",
-    "A second backward replaces the gradient of the first. It is added to what is there, until zero_grad.",
+    "A second backward replaces the gradients of the first, or sets them to zero before it begins. They are "
+    "added to what is there; zero_grad is there for whoever wants that gone.",
 )
 def second_pass_replaces(output, gradient=None):
     go_back(ancestors(output)[::-1], output, gradient, keep=lambda old, new: new)
@@ -332,17 +333,6 @@ def constants_get_gradients(output, gradient=None):
         for operand in tensor.operands:
             if not operand.requires_grad:
                 operand.grad = np.ones(operand.data.shape)
-
-
-@mistake(
-    "backpropagate",
-    "backward begins by setting all gradients in the graph to zero. They are to be collected over several "
-    "passes; zero_grad is there for whoever wants them gone.",
-)
-def gradients_reset_first(output, gradient=None):
-    for tensor in ancestors(output):
-        tensor.grad = np.zeros(tensor.data.shape)
-    go_back(ancestors(output)[::-1], output, gradient)
 
 
 # --- arithmetic

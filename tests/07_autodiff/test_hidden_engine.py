@@ -193,9 +193,7 @@ def test_a_sum_and_its_gradients(student, rng):
         assert_no_gradient(results["x after the sum"], "A tensor that was only added")
         assert_close(results["dx"], dout, what="the gradient of x in x + y", hint=hint)
         assert_no_gradient(results["x zeroed"], "x after zero_grad")
-        if constants:
-            assert_no_gradient(results["dy"], "y, a constant,")
-        else:
+        if not constants:
             assert_close(results["dy"], dout, what="the gradient of y in x + y", hint=hint)
             assert_close(results["y kept"], dout, what="the gradient of y after zero_grad of x")
 
@@ -337,11 +335,12 @@ def test_reuse_in_a_loop(student, rng):
         assert_close(results["db"], db, what="the gradient of b", hint=hint)
 
 
-@pytest.mark.question("backpropagate", given=OPS)
+@pytest.mark.question("backpropagate")
 def test_shared_arrays(student, reference, rng):
     """The gradient of one tensor is not written into by that of another."""
     inputs = {name: rng.normal(size=3) for name in "xyz"}
-    # An addition hands the same array to both of its operands: adding in place to one changes the other.
+    # An addition hands the same array to both of its operands: adding in place to one changes the other. (No op
+    # is served here: what comes from the grader is a copy, in which nothing is shared.)
     programs = [
         "a = add x y; out = add a x",
         "a = add x y; b = add a z; c = add b x; out = add x c",
