@@ -365,8 +365,8 @@ check("tensor")
 # ## 7.3 The way back
 #
 # We have a result $L$ and want $\partial L/\partial t$ for every tensor $t$ that led to it. The chain rule
-# says how a gradient passes one op: that is its backward function. The rule from section 7.1 says what happens
-# where a tensor $t$ was used in several ops $u$:
+# says how a gradient passes one op: that is its backward function. The rule from section 7.1 says what
+# happens where a tensor $t$ was used in several ops $u$:
 #
 # $$
 # \frac{\partial L}{\partial t} \;=\; \sum_{u \text{ uses } t} \frac{\partial L}{\partial u}\,

@@ -339,8 +339,8 @@ def test_reuse_in_a_loop(student, rng):
 def test_shared_arrays(student, reference, rng):
     """The gradient of one tensor is not written into by that of another."""
     inputs = {name: rng.normal(size=3) for name in "xyz"}
-    # An addition hands the same array to both of its operands: adding in place to one changes the other. (No op
-    # is served here: what comes from the grader is a copy, in which nothing is shared.)
+    # An addition hands the same array to both of its operands: adding in place to one changes the other.
+    # (No op is served here: what comes from the grader is a copy, in which nothing is shared.)
     programs = [
         "a = add x y; out = add a x",
         "a = add x y; b = add a z; c = add b x; out = add x c",
