@@ -1,0 +1,163 @@
+"""How fast `autograder grade` is beside `nbgrader autograde` and `otter run`, and beside the bare tests.
+
+    python benchmarks/compare.py [WORKLOAD ...] [--rounds 3]
+
+All graders get the same submissions with the same test functions, and take turns within each round, so that a
+machine whose speed drifts is unfair to none. Writes docs/benchmarks.md and docs/benchmarks.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+from collections import defaultdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from graders import Autograder, Floor, Grader, Nbgrader, Otter
+from measuring import BenchError, Usage
+from workloads import NAMES, REPOSITORY, Workload, workloads
+
+from autograder.course.files import write_whole
+
+DOCS = REPOSITORY / "docs"
+Key = tuple[str, int]
+"""Grader and jobs."""
+
+
+def main() -> int:
+    """Measure, print, write. Exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("workloads", nargs="*", help=f"of {', '.join(NAMES)}; all when none is named")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--without", action="append", default=[], help="leave a grader out: otter, nbgrader")
+    options = parser.parse_args()
+    graders: dict[Key, Grader] = {
+        ("floor", 1): Floor(),
+        ("autograder", 1): Autograder(1),
+        ("autograder", 2): Autograder(2),
+        ("nbgrader", 1): Nbgrader(),
+        ("otter", 1): Otter(),
+    }
+    graders = {key: grader for key, grader in graders.items() if key[0] not in options.without}
+    rows: list[dict[str, Any]] = []
+    tables = []
+    try:
+        with tempfile.TemporaryDirectory(prefix="autograder-bench-") as scratch:
+            for workload in workloads(Path(scratch), options.workloads or list(NAMES)):
+                measured = measure(workload, graders, Path(scratch) / f"run-{workload.name}", options.rounds)
+                rows += ratios(workload, measured)
+                tables.append(table(workload, measured))
+                print(tables[-1], flush=True)
+    except BenchError as error:
+        print(error, file=sys.stderr)
+        return 1
+    save(rows, tables)
+    return 0
+
+
+def measure(
+    workload: Workload, graders: dict[Key, Grader], folder: Path, rounds: int
+) -> dict[Key, list[Usage]]:
+    """Seconds a submission of each grader, one entry a round."""
+    for (name, jobs), grader in graders.items():
+        place = folder / f"{name}-{jobs}"
+        place.mkdir(parents=True)
+        grader.prepare(workload, place)
+    measured: dict[Key, list[Usage]] = defaultdict(list)
+    for number in range(rounds):
+        for key, grader in graders.items():
+            usage = grader.grade(workload, folder / f"{key[0]}-{key[1]}").per(workload.copies[key[0]])
+            measured[key].append(usage)
+            took = f"{usage.wall * 1e3:.1f} ms, CPU {usage.cpu * 1e3:.1f} ms a submission"
+            turn = f"{workload.name}, round {number + 1} of {rounds}, {key[0]}, jobs {key[1]}"
+            print(f"{turn}: {took}, {usage.peak_mb:.0f} MB", flush=True)
+    return measured
+
+
+def ratios(workload: Workload, measured: dict[Key, list[Usage]]) -> list[dict[str, Any]]:
+    """Rows for benchmarks.json: how many times our throughput is a peer's, round by round.
+
+    Beside the floor it is CPU time that counts: how many times the bare tests' our run takes.
+    """
+    rows = []
+    for jobs in (1, 2):
+        ours = measured[("autograder", jobs)]
+        for peer in ("nbgrader", "otter", "floor", "autograder"):
+            theirs = measured.get((peer, 1))
+            if theirs is None or (peer == "autograder" and jobs == 1):
+                continue
+            pairs = zip(theirs, ours, strict=True)
+            found = sorted(b.cpu / a.cpu if peer == "floor" else a.wall / b.wall for a, b in pairs)
+            rows.append(
+                {
+                    "workload": workload.name,
+                    "peer": peer,
+                    "jobs": jobs,
+                    "what": "CPU time over the floor's" if peer == "floor" else "throughput over the peer's",
+                    "ratio_min": round(found[0], 3),
+                    "ratio_median": round(statistics.median(found), 3),
+                    "ratio_max": round(found[-1], 3),
+                }
+            )
+    return rows
+
+
+def table(workload: Workload, measured: dict[Key, list[Usage]]) -> str:
+    """One workload in Markdown: medians of all rounds."""
+    lines = [
+        f"### {workload.name}",
+        "",
+        "| grader | jobs | copies | wall, ms a submission | CPU, ms a submission | peak, MB | ours is |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for (name, jobs), usages in measured.items():
+        wall = statistics.median(usage.wall for usage in usages)
+        cpu = statistics.median(usage.cpu for usage in usages)
+        peak = max(usage.peak_mb for usage in usages)
+        ours = measured[("autograder", 2)]
+        times = statistics.median(a.wall / b.wall for a, b in zip(usages, ours, strict=True))
+        shown = "" if name in ("floor", "autograder") else f"{times:.0f} times (2 jobs)"
+        lines.append(
+            f"| {name} | {jobs} | {workload.copies[name]} | {wall * 1e3:.1f} | {cpu * 1e3:.1f} | {peak:.0f} "
+            f"| {shown} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def save(rows: list[dict[str, Any]], tables: list[str]) -> None:
+    """docs/benchmarks.json and docs/benchmarks.md."""
+    versions = {"python": platform.python_version()}
+    for package in ("numpy", "torch", "pytest", "nbgrader", "otter-grader"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}"
+    document = {"machine": machine, "versions": versions, "rows": rows}
+    write_whole(DOCS / "benchmarks.json", json.dumps(document, indent=1) + "\n")
+    about = (
+        "The same submissions (the solution) with the same test functions, graders in turn, medians of all\n"
+        "rounds. Start of the command, gradebook and autograded notebooks are included everywhere but in\n"
+        "the floor, which is the bare test functions in one warm process. Peak memory is the largest single\n"
+        "process's. `make bench` runs it."
+    )
+    known = ", ".join(f"{name} {number}" for name, number in versions.items())
+    page = ["# Benchmarks", "", about, "", f"Machine: {machine}. Versions: {known}.", "", *tables]
+    page += ["| workload | peer | jobs | what | min | median | max |", "|---|---|---|---|---|---|---|"]
+    page += [
+        f"| {row['workload']} | {row['peer']} | {row['jobs']} | {row['what']} | {row['ratio_min']:.2f} "
+        f"| {row['ratio_median']:.2f} | {row['ratio_max']:.2f} |"
+        for row in rows
+    ]
+    write_whole(DOCS / "benchmarks.md", "\n".join([*page, ""]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
