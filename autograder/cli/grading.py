@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autograder.cli.screen import progress
+from autograder.cli.screen import console, histogram, progress
 from autograder.course import Course, load_course
 from autograder.course.results import Report, SubmissionResult
 from autograder.gradebook import default_url
@@ -55,10 +55,15 @@ def run_grade(folder: Path, command: GradeCommand) -> int:
         pages = write_feedback(
             report, course.title, course.assignment(command.slug), course.root / "feedback"
         )
+    graded = [entry for entry in report.submissions if entry.status == "graded"]
     refused = [entry for entry in report.submissions if entry.status == "refused"]
     if not command.quiet:
         for line in _summary(course, command, report, target, pages):
             print(line, file=out)
+        if console(stderr=out is sys.stderr).is_terminal and graded:
+            print(*histogram([entry.score / entry.max_score for entry in graded]), sep="\n", file=out)
+        for line in _worth_a_look(graded):
+            print(line, file=sys.stderr)
     for entry in refused:
         print(f"{entry.source or entry.student}: {entry.reason}", file=sys.stderr)
     return 1 if refused else 0
@@ -90,6 +95,17 @@ def graded_report(
             update(done, total)
 
         return grade_submissions(course, assignment, collected, options, recorder, tell, deliver)
+
+
+def _worth_a_look(graded: Sequence[SubmissionResult]) -> list[str]:
+    """A line for each submission that a test of ours could not judge: a human should."""
+    lines = []
+    for entry in graded:
+        tests = [t.name for q in entry.questions for t in q.tests if t.outcome == "not_gradable"]
+        if tests:
+            more = f" and {len(tests) - 3} more" if len(tests) > 3 else ""
+            lines.append(f"{entry.student}: not judged, and worth a look: {', '.join(tests[:3])}{more}.")
+    return lines
 
 
 def _open_gradebook(url: str, course: Course) -> Gradebook:

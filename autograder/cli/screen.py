@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -33,6 +34,19 @@ class _Rate(ProgressColumn):
 def console(*, stderr: bool = False) -> Console:
     """A console; without a terminal it is wide enough for any table row."""
     return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+def histogram(shares: Sequence[float], *, width: int = 40) -> list[str]:
+    """How often each tenth of the points was reached, as lines of text. `shares`: from 0 to 1."""
+    counts = [0] * 10
+    for share in shares:
+        counts[min(9, max(0, int(share * 10 + 1e-9)))] += 1
+    most = max([*counts, 1])
+    lines = []
+    for tenth, count in enumerate(counts):
+        bar = "█" * math.ceil(count / most * width)
+        lines.append(f"{tenth * 10:3d} to {tenth * 10 + 10:3d} %  {bar} {count or ''}".rstrip())
+    return lines
 
 
 @contextmanager
