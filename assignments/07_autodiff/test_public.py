@@ -129,7 +129,7 @@ def test_backpropagate_deep(student):
 COLUMN, ROW, DOUT = array([6], [2]), array(1, 2, 4), array([1, 0, 2], [10, 20, 0])
 
 
-@pytest.mark.question("arithmetic", given=["unbroadcast"])
+@pytest.mark.question("arithmetic", given=["unbroadcast", "add_forward", "add_backward"])
 def test_arithmetic(student):
     """A column and a row, worked by hand: values and gradients of +, -, * and /."""
     cases = {
