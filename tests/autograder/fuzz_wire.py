@@ -40,7 +40,9 @@ from autograder.sandbox import wire
 from autograder.sandbox.kernel import address_space
 from autograder.sandbox.wire import Channel, Deadline, Encoder, Handle, PeerClosed, WireError
 
-SECONDS = 5.0
+SECONDS = 2.0
+"""Of CPU time; on the clock a busy machine may take any time."""
+PATIENCE = 60.0
 MEMORY = 256 << 20
 """For frames below 1 MiB; what the largest may take is tested by itself."""
 BATCH = 2000
@@ -87,7 +89,7 @@ def consume(frame: bytes) -> str:
             theirs.send(frame)
         theirs.shutdown(socket.SHUT_WR)
         try:
-            header, payload = Channel(ours).receive(time.monotonic() + SECONDS)
+            header, payload = Channel(ours).receive(time.monotonic() + PATIENCE)
         except (WireError, PeerClosed, Deadline) as error:
             return f"{type(error).__name__} {error}"
     error = header.get("err") if type(header) is dict else None
@@ -274,13 +276,14 @@ def batch(seed: int, frames: int = BATCH) -> dict[str, int]:
     outcomes: dict[str, int] = {}
     for _ in range(frames):
         frame = mutated(rng.choice(corpus), rng.choice(corpus), rng)
-        start = time.monotonic()
+        start = time.process_time()
         try:
             outcome = consume(frame)
         except BaseException as error:
             raise Finding(f"seed {seed}: {type(error).__name__}: {error}\n{frame[:2000].hex()}") from error
-        if time.monotonic() - start > SECONDS:
-            raise Finding(f"seed {seed}: {time.monotonic() - start:.1f} s\n{frame[:2000].hex()}")
+        seconds = time.process_time() - start
+        if seconds > SECONDS:
+            raise Finding(f"seed {seed}: {seconds:.1f} s\n{frame[:2000].hex()}")
         if outcome not in outcomes and len(corpus) < 500:
             corpus.append(frame)
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
@@ -296,7 +299,7 @@ def confined(seed: int, frames: int = BATCH) -> tuple[str, int]:
         try:
             mapped = address_space()
             resource.setrlimit(resource.RLIMIT_AS, (mapped + MEMORY, mapped + MEMORY))
-            signal.setitimer(signal.ITIMER_REAL, 60 + frames)  # SIGALRM ends a batch that hangs
+            signal.setitimer(signal.ITIMER_REAL, 2 * PATIENCE + frames)  # SIGALRM ends a batch that hangs
             told = f"ok {len(batch(seed, frames))}"
         except BaseException as error:
             told = f"{type(error).__name__}: {error}"
@@ -352,7 +355,7 @@ def guided(seconds: int, seed: int) -> None:
             return bytes(atheris.Mutate(data, max_size))
         return mutated(data or valid_frame(rng), valid_frame(rng), rng)[:max_size]
 
-    limits = [f"-rss_limit_mb={1024 + (MEMORY >> 20)}", f"-timeout={SECONDS:g}", f"-max_len={1 << 16}"]
+    limits = [f"-rss_limit_mb={1024 + (MEMORY >> 20)}", f"-timeout={PATIENCE:g}", f"-max_len={1 << 16}"]
     atheris.Setup(
         [sys.argv[0], f"-max_total_time={seconds}", f"-seed={seed + 1}", "-artifact_prefix=/tmp/", *limits],
         one,

@@ -87,8 +87,10 @@ SCALARS = st.one_of(
     NUMERIC.flatmap(hnp.from_dtype).map(np.array).map(lambda array: array[()]),
 )  # fmt: skip
 KEYS = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False), st.text("ab"),
-              st.binary(max_size=3)),
+    st.one_of(
+        st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False), st.text("ab"),
+        st.binary(max_size=3),
+    ),
     lambda inner: st.lists(inner, max_size=2).map(tuple), max_leaves=3,
 )  # fmt: skip
 VALUES = st.recursive(
@@ -223,16 +225,16 @@ def test_a_promised_payload_costs_nothing() -> None:
 def test_keys_that_collide_are_refused_at_once() -> None:
     prime = 2**61 - 1
     pairs = [[["i", hex(number * prime)], None] for number in range(1, 60_000)]
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(WireError, match="collide"):
         Decoder(b"", lambda *_: None).decode(["d", pairs])
-    assert time.monotonic() - start < 2.0
+    assert time.process_time() - start < 1.0
     many = dict.fromkeys(range(-20_000, 20_000))
     assert crossed(many) == many and crossed([{0: 1}] * 1000) == [{0: 1}] * 1000
 
 
 def measured(frame: bytes) -> tuple[str, float, float]:
-    """How receiving `frame` ends, in what time, and by how many MiB a process grows over it."""
+    """How receiving `frame` ends, in what CPU time, and by how many MiB a process grows over it."""
     ours, theirs = socket.socketpair()
     child = os.fork()
     if child == 0:
@@ -241,20 +243,20 @@ def measured(frame: bytes) -> tuple[str, float, float]:
         before = address_space()
         resource.setrlimit(resource.RLIMIT_AS, (before + (1 << 30), before + (1 << 30)))
         base = resident()
-        start = time.monotonic()
+        start = time.process_time()
         try:
-            header, payload = Channel(ours).receive(time.monotonic() + 30)
+            header, payload = Channel(ours).receive(time.monotonic() + 120)
             Student(fuzz_wire._Told(header, payload)).call("f", (), {})
             ends = "value"
         except BaseException as error:
             ends = type(error).__name__
-        seconds = time.monotonic() - start
+        seconds = time.process_time() - start
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10) - base
         ours.sendall(f"{ends} {seconds} {grown / 2**20}".encode())
         os._exit(0)
     ours.close()
     with theirs:
-        theirs.settimeout(60)
+        theirs.settimeout(180)
         theirs.recv(1)
         try:
             theirs.sendall(frame)

@@ -189,7 +189,7 @@ def test_a_grader_killed_twenty_times_gives_the_grades_of_one_left_alone(
     course: Course, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
     harried = copy_of(course, tmp_path / "course")
-    started: set[int] = set()
+    started: set[Process] = set()
     kept: dict[str, dict[str, Any]] = {}
     killed = 0
     for moment in moments(random.Random(SEED)):
@@ -240,33 +240,39 @@ def gradebook_is_sound(course: Course, undisturbed: dict[str, Any]) -> None:
     assert len(content["grade"]) == 2 * len(content["submitted_notebook"]), "a submission was written in part"
 
 
-def descendants(pid: int) -> set[int]:
-    parents = {}
+Process = tuple[int, str]
+"""A process id and when it started: the id alone may be another process's later."""
+
+
+def processes() -> dict[int, tuple[int, Process]]:
+    """Process id -> parent and process, of all that have not ended."""
+    found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if fields[0] not in "ZX":
+                    found[int(entry.name)] = (int(fields[1]), (int(entry.name), fields[19]))
+    return found
+
+
+def descendants(pid: int) -> set[Process]:
+    """A process and all below it."""
+    running = processes()
     found = [pid]
     for parent in found:
-        found += [child for child, its_parent in parents.items() if its_parent == parent]
-    return set(found)
+        found += [child for child, (its_parent, _) in running.items() if its_parent == parent]
+    return {running[one][1] for one in found if one in running}
 
 
-def alive(pids: set[int], seconds: float = 10.0) -> list[int]:
-    """Those of `pids` that still run after a while; a number may be another process's by then."""
+def alive(started: set[Process], seconds: float = 10.0) -> set[Process]:
+    """Those that still run after a while."""
     until = time.monotonic() + seconds
     while True:
-        left = [pid for pid in pids if _is_ours(pid)]
+        left = started & {process for _, process in processes().values()}
         if not left or time.monotonic() > until:
             return left
         time.sleep(0.05)
-
-
-def _is_ours(pid: int) -> bool:
-    try:
-        return b"autograder" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
 
 
 def test_a_key_is_drawn_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -321,7 +327,7 @@ def test_a_zygote_or_worker_that_is_killed_changes_no_grade(course: Course) -> N
 
             def kill(zygote: int = zygote, kill_zygote: bool = kill_zygote, wait: float = wait) -> None:
                 time.sleep(wait)
-                below = sorted(descendants(zygote) - {zygote})
+                below = sorted(pid for pid, _ in descendants(zygote) if pid != zygote)
                 victim = zygote if kill_zygote or not below else below[rng.randrange(len(below))]
                 with suppress(ProcessLookupError):
                     os.kill(victim, signal.SIGKILL)

@@ -178,7 +178,7 @@ HEAVY = [
     for number in range(3):
         fig, axes = plt.subplots(2, 3, figsize=(12, 8))
         for ax in axes.flat:
-            ax.imshow(np.random.rand(64, 64)); ax.set_title(r"$\\\\alpha$")
+            ax.imshow(np.random.rand(64, 64)); ax.set_title("$x^2$")
         fig.savefig(f"figure{number}.png", dpi=150)
     plt.show()
     """,
