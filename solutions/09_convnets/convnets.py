@@ -1,14 +1,17 @@
 # %% [markdown]
 # # 9. Convolutional networks
 #
-# A fully connected layer treats an image as a bag of numbers: shuffle the pixels of every image in the same
-# way and it learns just as well. It has to learn what a stroke looks like separately for each place where a
-# stroke can be, and it pays for that in parameters: on a $32\times32$ colour image, 100 hidden units need
-# $3072\cdot100 \approx 307{,}000$ weights.
+# Assignment 8 left two things open. Its networks treat an image as a bag of numbers: shuffle the pixels of
+# every image in the same way and they learn just as well. A fully connected layer has to learn what a stroke
+# looks like separately for each place where a stroke can be, and it pays for that in parameters: on a
+# $32\times32$ colour image, 100 hidden units need $3072\cdot100 \approx 307{,}000$ weights. And the deeper a
+# network was, the narrower was the range of first weights from which it learned anything at all.
 #
 # A convolutional layer uses two facts about images. *Neighbours belong together*, so a unit looks at a small
 # window only. *What is worth detecting in one place is worth detecting everywhere*, so all windows share one
-# set of weights. A hundred $5\times5$ filters on the same image need $75\cdot100 = 7{,}500$ weights.
+# set of weights. A hundred $5\times5$ filters on the same image need $75\cdot100 = 7{,}500$ weights. For the
+# first weights there are two answers, and you will write both: a formula for their scale, and layers that
+# make the scale matter less.
 #
 # In this assignment you write each layer of such a network, forward and backward, in plain NumPy:
 # convolution, pooling, four kinds of normalisation, an initialisation that keeps deep networks alive, and a
