@@ -119,6 +119,10 @@ class Student:
         """How many floating-point results were found right."""
         self.used = 0.0
         """The largest error among them, as a share of the tolerance."""
+        self.fork: Callable[[], Backend] | None = None
+        """Gives a fresh copy of the loaded submission, where it runs in a process of its own."""
+        self._given: list[str] = []
+        self._holds_handles = False
 
     def __getattr__(self, name: str) -> Function:
         if name.startswith("__"):
@@ -128,7 +132,16 @@ class Student:
     def give(self, names: Sequence[str]) -> None:
         """Serve `names` to the student's code from the reference, where there is one."""
         if names:
-            self._request({"op": "given", "names": list(names)}, [], 0, Event("given"))
+            self._given = list(names)
+            self._request({"op": "given", "names": self._given}, [], 0, Event("given"))
+
+    def renew(self) -> None:
+        """Go on in a fresh copy of the loaded submission, which remembers no call; not where the test holds
+        an object that stayed in the old one.
+        """
+        if self.fork is not None and not self._holds_handles:
+            self._backend = self.fork()
+            self.give(self._given)
 
     def has(self, name: str) -> bool:
         """Whether the submission defines `name`."""
@@ -210,10 +223,14 @@ class Student:
         if type(reply) is not dict:
             raise WireError("the reply is malformed")
         if "ok" in reply:
-            return Decoder(payload, lambda id, typename: Handle(id, typename, self)).decode(reply["ok"])
+            return Decoder(payload, self._hold).decode(reply["ok"])
         error = student_error(reply.get("err"), event.name, self.describe(event))
         event.error = error.type
         raise error
+
+    def _hold(self, id: int, typename: str) -> Handle:
+        self._holds_handles = True
+        return Handle(id, typename, self)
 
 
 def student_error(report: Any, name: str, call: str) -> StudentError:

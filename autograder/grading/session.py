@@ -257,8 +257,16 @@ class SandboxContext:
         """A fork of the loaded submission, ended with the test."""
         upcall = served_upcall(self._reference, given, self._limits)
         process = self._submission.fork(seed, upcall)
+
+        def again() -> Any:
+            nonlocal process
+            process.close()
+            process = self._submission.fork(seed, upcall)
+            return process
+
         try:
             student = Student(process, self._names)
+            student.fork = again
             student.give(given)
             yield student
         finally:

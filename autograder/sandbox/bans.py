@@ -24,7 +24,7 @@ _ALSO: dict[str, tuple[str, ...]] = {
     "torch.autograd": (
         "torch._C._EngineBase.run_backward", "torch._C._ImperativeEngine.run_backward",
         "torch._C._functorch._grad_increment_nesting", "torch._C._functorch._jvp_increment_nesting",
-        "torch._C._enter_dual_level", "torch._make_dual", *_DISPATCHER,
+        "torch._C._enter_dual_level", "torch._make_dual", "torch._C.TensorBase.grad_fn", *_DISPATCHER,
     ),
     "torch.nn": ("torch._C._nn", *_DISPATCHER),
 }  # fmt: skip
@@ -32,10 +32,13 @@ _ALSO: dict[str, tuple[str, ...]] = {
 _HARMLESS = {
     "torch.autograd": (
         "torch.autograd.grad_mode", "torch.autograd.profiler", "torch.autograd.profiler_util",
-        "torch.autograd.graph", "torch.autograd.forward_ad",
+        "torch.autograd.forward_ad",
     ),
     "torch.nn": ("torch.nn.parameter",),
 }  # fmt: skip
+
+# Asked for by what is allowed (printing a tensor), and answered with None.
+_UNKNOWN = ("torch._C.TensorBase.grad_fn",)
 
 
 class Forbidden(importlib.abc.MetaPathFinder):
@@ -92,7 +95,7 @@ class _Ban:
 
     def __init__(self) -> None:
         self.files: list[str] = []
-        self._stand_ins: dict[int, tuple[Any, Refusing]] = {}
+        self._stand_ins: dict[int, tuple[Any, Any]] = {}
         self._spaces: dict[int, str] = {}
         self._functions: list[tuple[types.FunctionType, str]] = []
 
@@ -107,7 +110,8 @@ class _Ban:
         target = vars(owner).get(attribute) if owner is not None and hasattr(owner, "__dict__") else None
         if target is None:
             return
-        self._stand_ins[id(target)] = (target, Refusing(said))
+        unknown = property(lambda _: None) if name in _UNKNOWN else None
+        self._stand_ins[id(target)] = (target, unknown or Refusing(said))
         # NumPy's functions are objects in C around the one in Python.
         for function in (
             target,
@@ -156,7 +160,7 @@ class _Ban:
             for key, value in list(holder.items()):
                 if id(value) in self._stand_ins:
                     holder[key] = self._stand_ins[id(value)][1]
-        for kind in [value for value in everything if type(value) is type]:
+        for kind in [value for value in everything if issubclass(type(value), type)]:
             _forget(kind)
 
 

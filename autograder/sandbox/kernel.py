@@ -133,6 +133,44 @@ def landlock_ruleset(
     return ruleset
 
 
+def confine_writes(folder: str) -> None:
+    """From here on this process writes, makes and removes files only below `folder`."""
+    abi = landlock_abi()
+    special = _FS_MAKE_CHAR | _FS_MAKE_SOCK | _FS_MAKE_FIFO | _FS_MAKE_BLOCK
+    handled = ((1 << (13 + (abi >= 2) + (abi >= 3))) - 1) & ~(
+        _FS_READ_FILE | _FS_READ_DIR | _FS_EXECUTE | special
+    )
+    ruleset = _check(
+        syscall(_LANDLOCK_CREATE, ctypes.c_char_p(struct.pack("Q", handled)), 8, 0), "landlock_create_ruleset"
+    )
+    try:
+        for path, access in ((folder, handled), ("/dev/null", _FS_WRITE_FILE), ("/dev/zero", _FS_WRITE_FILE)):
+            descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            try:
+                rule = struct.pack("=Qi", access, descriptor)
+                _check(
+                    syscall(_LANDLOCK_ADD, ruleset, 1, ctypes.c_char_p(rule), 0), f"landlock_add_rule {path}"
+                )
+            finally:
+                os.close(descriptor)
+        landlock_restrict(ruleset)
+    finally:
+        os.close(ruleset)
+
+
+def forget_descriptors(kept: int, most: int) -> None:
+    """Every open file but the standard ones and `kept` becomes /dev/null: its number stays taken."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for descriptor in range(3, most):
+        if descriptor not in (kept, null):
+            try:
+                os.fstat(descriptor)
+            except OSError:
+                continue
+            os.dup2(null, descriptor)
+    os.close(null)
+
+
 def landlock_restrict(ruleset: int) -> None:
     """Put a ruleset in force for this thread and its children, for good."""
     no_new_privileges()

@@ -91,6 +91,7 @@ _FCNTL, _FCNTL_REFUSED = (
 )  # F_SETOWN, F_SETSIG, F_SETOWN_EX: have the kernel send signals
 _OPENS: tuple[tuple[tuple[int | None, int | None], int], ...] = (((2, None), 1), ((257, 56), 2))
 _ACCESS_MODE, _TRUNCATE = 3, 0o1000
+_MMAP, _SHARED, _ANONYMOUS, _WRITABLE = (9, 222), 1, 0x20, 2
 
 _LOAD, _JUMP_EQUAL, _JUMP_GE, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
@@ -156,6 +157,17 @@ def program(*, allow_fork: bool, own_pid: int | None) -> list[Instruction]:
         # To open for reading and empty at once needs no right to write before Landlock's version 3.
         emptying = [(_JUMP_SET, 0, 2, _TRUNCATE), (_JUMP_SET, 1, 0, _ACCESS_MODE), _refuse(errno.EPERM)]
         filter_ += _when(opening[column], [_argument(position), *emptying, allow])
+    # Memory that forks share would be a way from one test to the next.
+    shared = [
+        _argument(3),
+        (_JUMP_SET, 1, 0, _SHARED),
+        allow,
+        (_JUMP_SET, 2, 0, _ANONYMOUS),
+        _argument(2),
+        (_JUMP_SET, 0, 1, _WRITABLE),
+        _refuse(errno.EPERM),
+    ]
+    filter_ += _when(_MMAP[column], [*shared, allow])
     if own_pid is not None:
         only_self = [_argument(0), (_JUMP_EQUAL, 0, 1, own_pid), allow, _refuse(errno.EPERM)]
         for numbers in _SIGNALS.values():

@@ -13,6 +13,7 @@ import contextlib
 import linecache
 import os
 import random
+import resource
 import shutil
 import socket
 import sys
@@ -161,7 +162,9 @@ def _is_constant(value: ast.expr) -> bool:
     return True
 
 
-def serve_submission(sock: socket.socket, *, box: str, seccomp: bool, own_pid_namespace: bool) -> None:
+def serve_submission(
+    sock: socket.socket, *, box: str, landlock: bool, seccomp: bool, own_pid_namespace: bool
+) -> None:
     """Answer the grader's requests to run cells and to fork, until it closes the connection. Never
     returns.
     """
@@ -202,7 +205,9 @@ def serve_submission(sock: socket.socket, *, box: str, seccomp: bool, own_pid_na
                             # in force, which names the parent, stays the stricter one.
                             own = os.getpid() if own_pid_namespace else None
                             syscalls.install(allow_fork=False, own_pid=own)
-                        _serve_test(submission, test_socket, request["seed"], f"{box}/test-{tests}")
+                        _serve_test(
+                            submission, test_socket, request["seed"], f"{box}/test-{tests}", landlock=landlock
+                        )
                     reply = {"ok": child}
                 os.close(descriptors[0])
             else:
@@ -225,12 +230,19 @@ def _ended() -> list[list[int]]:
         ended.append([pid, status])
 
 
-def _serve_test(submission: Submission, sock: socket.socket, seed: int, folder: str) -> None:
+def _serve_test(
+    submission: Submission, sock: socket.socket, seed: int, folder: str, *, landlock: bool
+) -> None:
     kernel.die_with_parent()  # of which a fork inherits nothing
+    # No test sees another's files: neither those in other folders nor those that were open already.
+    kernel.forget_descriptors(sock.fileno(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     try:
         os.mkdir(folder)  # noqa: PTH102
         os.chdir(folder)
-        os.environ["TMPDIR"], tempfile.tempdir = folder, None
+        os.environ["HOME"] = os.environ["TMPDIR"] = folder
+        tempfile.tempdir = None
+        if landlock:
+            kernel.confine_writes(folder)
     except OSError:
         pass  # a full or vanished box is the submission's own doing; it can still compute
     random.seed(seed)

@@ -145,7 +145,13 @@ def _become_worker(
         sock = socket.socket(fileno=connection)
         sock.sendall(b"!")  # the kernel attaches this process's id
         box = request["box"] or BOX
-        serve_submission(sock, box=box, seccomp=config["seccomp"], own_pid_namespace=config["namespaces"])
+        serve_submission(
+            sock,
+            box=box,
+            landlock=config["landlock"],
+            seccomp=config["seccomp"],
+            own_pid_namespace=config["namespaces"],
+        )
     except BaseException as error:
         with contextlib.suppress(BaseException):
             sock = socket.socket(fileno=connection)
