@@ -7,7 +7,7 @@ from autograder.checking import mistake
 # --- predict
 
 
-@mistake("predict", "The bias is missing: every line goes through the origin.")
+@mistake("predict", "The bias is missing: every line goes through the origin.", family="shifted")
 def without_bias(x, w, b):
     return x @ w
 
@@ -20,7 +20,9 @@ def features_not_summed(x, w, b):
     return x * w + b
 
 
-@mistake("predict", "The predictions are a column of shape (N, 1); they should have shape (N,).")
+@mistake(
+    "predict", "The predictions are a column of shape (N, 1); they should have shape (N,).", family="reshaped"
+)
 def column_of_predictions(x, w, b):
     return x @ w[:, np.newaxis] + b
 
@@ -28,12 +30,13 @@ def column_of_predictions(x, w, b):
 @mistake(
     "predict",
     "The bias is added to the features before they are weighted, so it is multiplied by the weights.",
+    family="shifted",
 )
 def bias_inside(x, w, b):
     return (x + b) @ w
 
 
-@mistake("predict", "The bias is subtracted instead of added.")
+@mistake("predict", "The bias is subtracted instead of added.", family="shifted")
 def bias_subtracted(x, w, b):
     return x @ w - b
 
@@ -43,7 +46,7 @@ def summed_over_examples(x, w, b):
     return (x * w).sum(axis=0) + b
 
 
-@mistake("predict", "The bias is added once for each feature.")
+@mistake("predict", "The bias is added once for each feature.", family="shifted")
 def bias_for_each_feature(x, w, b):
     return (x * w + b).sum(axis=1)
 
@@ -51,7 +54,7 @@ def bias_for_each_feature(x, w, b):
 # --- mse_loss
 
 
-@mistake("mse_loss", "The squared errors are added up but not divided by their number.")
+@mistake("mse_loss", "The squared errors are added up but not divided by their number.", family="scaled")
 def summed_not_averaged(y_pred, y):
     return np.sum((y_pred - y) ** 2)
 
@@ -61,12 +64,16 @@ def absolute_error(y_pred, y):
     return np.mean(np.abs(y_pred - y))
 
 
-@mistake("mse_loss", "There is a factor 1/2 in front; here the loss is the plain mean of the squares.")
+@mistake(
+    "mse_loss",
+    "There is a factor 1/2 in front; here the loss is the plain mean of the squares.",
+    family="scaled",
+)
 def half_of_it(y_pred, y):
     return np.mean((y_pred - y) ** 2) / 2
 
 
-@mistake("mse_loss", "This is the root of the mean squared error: leave the root out.")
+@mistake("mse_loss", "This is the root of the mean squared error: leave the root out.", family="function")
 def root_of_it(y_pred, y):
     return np.sqrt(np.mean((y_pred - y) ** 2))
 
@@ -89,7 +96,7 @@ def all_pairs(y_pred, y):
     return np.mean((y_pred[:, np.newaxis] - y) ** 2)
 
 
-@mistake("mse_loss", "The squared errors are divided by N - 1 instead of N.")
+@mistake("mse_loss", "The squared errors are divided by N - 1 instead of N.", family="scaled")
 def divided_by_n_minus_one(y_pred, y):
     return np.sum((y_pred - y) ** 2) / max(len(y) - 1, 1)
 
@@ -100,25 +107,28 @@ def divided_by_n_minus_one(y_pred, y):
 @mistake(
     "mse_gradients",
     "The sign is reversed: the error is prediction minus target, not target minus prediction.",
+    family="sign",
 )
 def sign_reversed(x, y, w, b):
     error = y - predict(x, w, b)
     return 2 * x.T @ error / len(y), 2 * np.mean(error)
 
 
-@mistake("mse_gradients", "The factor 2 from the derivative of the square is missing.")
+@mistake("mse_gradients", "The factor 2 from the derivative of the square is missing.", family="scaled")
 def factor_two_missing(x, y, w, b):
     error = predict(x, w, b) - y
     return x.T @ error / len(y), np.mean(error)
 
 
-@mistake("mse_gradients", "The sums over the examples are not divided by their number N.")
+@mistake("mse_gradients", "The sums over the examples are not divided by their number N.", family="scaled")
 def not_divided_by_n(x, y, w, b):
     error = predict(x, w, b) - y
     return 2 * x.T @ error, 2 * np.sum(error)
 
 
-@mistake("mse_gradients", "db is a sum over the examples where dw is a mean: divide both by N.")
+@mistake(
+    "mse_gradients", "db is a sum over the examples where dw is a mean: divide both by N.", family="scaled"
+)
 def only_db_not_divided(x, y, w, b):
     error = predict(x, w, b) - y
     return 2 * x.T @ error / len(y), 2 * np.sum(error)
@@ -139,13 +149,18 @@ def bias_left_out(x, y, w, b):
 @mistake(
     "mse_gradients",
     "dw is divided by the number of elements of x, N times D, instead of the number of examples N.",
+    family="scaled",
 )
 def divided_by_all_elements(x, y, w, b):
     error = predict(x, w, b) - y
     return 2 * x.T @ error / (2 * x.size), 2 * np.mean(error)
 
 
-@mistake("mse_gradients", "These are the gradients of single examples: they are not summed over the batch.")
+@mistake(
+    "mse_gradients",
+    "These are the gradients of single examples: they are not summed over the batch.",
+    family="reduced",
+)
 def one_gradient_per_example(x, y, w, b):
     error = predict(x, w, b) - y
     return 2 * x * error[:, np.newaxis] / len(y), 2 * error / len(y)
@@ -154,7 +169,7 @@ def one_gradient_per_example(x, y, w, b):
 # --- train
 
 
-@mistake("train", "The step goes along the gradient, uphill; subtract it.")
+@mistake("train", "The step goes along the gradient, uphill; subtract it.", family="sign")
 def uphill(x, y, learning_rate, epochs):
     w, b, losses = np.zeros(x.shape[1]), 0.0, []
     for _ in range(epochs):
@@ -187,6 +202,7 @@ def gradients_of_two_points(x, y, learning_rate, epochs):
 @mistake(
     "train",
     "Each loss is recorded after its step instead of before, so that the loss of the start is missing.",
+    family="offset",
 )
 def loss_after_the_step(x, y, learning_rate, epochs):
     w, b, losses = np.zeros(x.shape[1]), 0.0, []
@@ -197,7 +213,9 @@ def loss_after_the_step(x, y, learning_rate, epochs):
     return w, b, losses
 
 
-@mistake("train", "One step is missing: range(1, epochs) counts from 1 to epochs - 1.")
+@mistake(
+    "train", "One step is missing: range(1, epochs) counts from 1 to epochs - 1.", family="offset, partial"
+)
 def one_step_short(x, y, learning_rate, epochs):
     return train_from(np.zeros(x.shape[1]), 0.0, x, y, learning_rate, range(1, epochs))
 
@@ -215,13 +233,15 @@ def start_at_random(x, y, learning_rate, epochs):
 
 
 @mistake(
-    "train", "The gradients are divided by the number of examples a second time; mse_gradients has done it."
+    "train",
+    "The gradients are divided by the number of examples a second time; mse_gradients has done it.",
+    family="scaled",
 )
 def divided_twice(x, y, learning_rate, epochs):
     return train_from(np.zeros(x.shape[1]), 0.0, x, y, learning_rate / len(y), range(epochs))
 
 
-@mistake("train", "Only the last loss is returned instead of the list of all of them.")
+@mistake("train", "Only the last loss is returned instead of the list of all of them.", family="reshaped")
 def last_loss_only(x, y, learning_rate, epochs):
     w, b, losses = train_from(np.zeros(x.shape[1]), 0.0, x, y, learning_rate, range(epochs))
     return w, b, losses[-1] if losses else 0.0
@@ -341,13 +361,13 @@ def both_parts_together(x_train, x_test):
     return (x_train - mean) / std, (x_test - mean) / std, mean, std
 
 
-@mistake("standardize", "The features are divided by the variance: the root is missing.")
+@mistake("standardize", "The features are divided by the variance: the root is missing.", family="scaled")
 def divided_by_variance(x_train, x_test):
     mean, std = moments(x_train)
     return (x_train - mean) / std**2, (x_test - mean) / std**2, mean, std**2
 
 
-@mistake("standardize", "The mean is not subtracted.")
+@mistake("standardize", "The mean is not subtracted.", family="shifted")
 def mean_not_subtracted(x_train, x_test):
     mean, std = moments(x_train)
     return x_train / std, x_test / std, mean, std
@@ -359,7 +379,9 @@ def one_mean_for_all(x_train, x_test):
     return (x_train - mean) / std, (x_test - mean) / std, mean, std
 
 
-@mistake("standardize", "The standard deviation is divided by N - 1; here it is divided by N.")
+@mistake(
+    "standardize", "The standard deviation is divided by N - 1; here it is divided by N.", family="scaled"
+)
 def sample_deviation(x_train, x_test):
     mean = x_train.mean(axis=0)
     std = x_train.std(axis=0, ddof=min(1, len(x_train) - 1))
@@ -367,7 +389,9 @@ def sample_deviation(x_train, x_test):
     return (x_train - mean) / std, (x_test - mean) / std, mean, std
 
 
-@mistake("standardize", "A constant feature is divided by its deviation 0 and becomes NaN.")
+@mistake(
+    "standardize", "A constant feature is divided by its deviation 0 and becomes NaN.", family="unstable"
+)
 def constant_feature_divided(x_train, x_test):
     mean, std = x_train.mean(axis=0), x_train.std(axis=0)
     with np.errstate(all="ignore"):
@@ -400,6 +424,7 @@ def bias_not_corrected(w, b, mean, std):
 @mistake(
     "to_original_units",
     "The weights are multiplied by the deviation; a slope per deviation is divided by it.",
+    family="scaled",
 )
 def multiplied_by_std(w, b, mean, std):
     return w * std, b - np.sum(w * std * mean)
@@ -415,7 +440,11 @@ def correction_added(w, b, mean, std):
     return w / std, b + np.sum(w * mean / std)
 
 
-@mistake("to_original_units", "The bias is an array with one number for each feature: sum the corrections.")
+@mistake(
+    "to_original_units",
+    "The bias is an array with one number for each feature: sum the corrections.",
+    family="reshaped",
+)
 def bias_not_summed(w, b, mean, std):
     return w / std, b - w * mean / std
 

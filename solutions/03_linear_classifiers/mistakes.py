@@ -49,6 +49,7 @@ def one_hot(y, num_classes):
     "svm_loss_naive",
     "The right class is counted as well: its own margin is always 1, so the loss is too high by exactly 1. "
     "Leave j = y_i out.",
+    family="shifted",
 )
 def naive_svm_counts_right_class(W, X, y, reg):
     loss, dW = right_svm(W, X, y, reg)
@@ -65,14 +66,16 @@ def naive_svm_without_margin(W, X, y, reg):
 
 
 @mistake(
-    "svm_loss_naive", "Loss and gradient are summed over the pictures but not divided by their number N."
+    "svm_loss_naive",
+    "Loss and gradient are summed over the pictures but not divided by their number N.",
+    family="scaled",
 )
 def naive_svm_summed(W, X, y, reg):
     loss, dW = right_svm(W, X, y, 0.0)
     return loss * len(y) + penalty(W, reg), dW * len(y) + 2 * reg * W
 
 
-@mistake("svm_loss_naive", "The loss is divided by N, and the gradient is not.")
+@mistake("svm_loss_naive", "The loss is divided by N, and the gradient is not.", family="scaled")
 def naive_svm_gradient_summed(W, X, y, reg):
     loss, _ = right_svm(W, X, y, reg)
     return loss, right_svm(W, X, y, 0.0)[1] * len(y) + 2 * reg * W
@@ -114,22 +117,30 @@ def naive_svm_gradient_without_condition(W, X, y, reg):
     return loss, X.T @ counts_of(1 - one_hot(y, W.shape[1]), y) / len(y) + 2 * reg * W
 
 
-@mistake("svm_loss_naive", "The penalty is missing in the gradient: add 2 * reg * W.")
+@mistake("svm_loss_naive", "The penalty is missing in the gradient: add 2 * reg * W.", family="term")
 def naive_svm_no_penalty_in_gradient(W, X, y, reg):
     return right_svm(W, X, y, reg)[0], right_svm(W, X, y, 0.0)[1]
 
 
-@mistake("svm_loss_naive", "The penalty is missing in the loss: add reg * sum(W ** 2).")
+@mistake("svm_loss_naive", "The penalty is missing in the loss: add reg * sum(W ** 2).", family="term")
 def naive_svm_no_penalty_in_loss(W, X, y, reg):
     return right_svm(W, X, y, 0.0)[0], right_svm(W, X, y, reg)[1]
 
 
-@mistake("svm_loss_naive", "There is a factor 1/2 in the penalty. Here it is reg * sum(W ** 2), without one.")
+@mistake(
+    "svm_loss_naive",
+    "There is a factor 1/2 in the penalty. Here it is reg * sum(W ** 2), without one.",
+    family="term",
+)
 def naive_svm_half_penalty(W, X, y, reg):
     return right_svm(W, X, y, reg / 2)
 
 
-@mistake("svm_loss_naive", "The penalty is divided by N. It belongs outside of the mean over the pictures.")
+@mistake(
+    "svm_loss_naive",
+    "The penalty is divided by N. It belongs outside of the mean over the pictures.",
+    family="term",
+)
 def naive_svm_penalty_averaged(W, X, y, reg):
     return right_svm(W, X, y, reg / len(y))
 
@@ -167,6 +178,7 @@ def svm_loop_over_pictures(W, X, y, reg):
 @mistake(
     "svm_loss_vectorized",
     "The margins of the right classes are not set to 0: each adds 1, and the loss is too high by exactly 1.",
+    family="shifted",
 )
 def svm_counts_right_class(W, X, y, reg):
     loss, dW = right_svm(W, X, y, reg)
@@ -214,7 +226,9 @@ def svm_right_column_missing(W, X, y, reg):
     return loss, X.T @ (missed(W, X, y) > 0) / len(y) + 2 * reg * W
 
 
-@mistake("svm_loss_vectorized", "The loss is a mean over pictures and classes: divide by N only.")
+@mistake(
+    "svm_loss_vectorized", "The loss is a mean over pictures and classes: divide by N only.", family="scaled"
+)
 def svm_mean_over_everything(W, X, y, reg):
     return missed(W, X, y).mean() + penalty(W, reg), right_svm(W, X, y, reg)[1]
 
@@ -229,24 +243,28 @@ def svm_not_cut_off(W, X, y, reg):
     return margins.sum() / len(y) + penalty(W, reg), right_svm(W, X, y, reg)[1]
 
 
-@mistake("svm_loss_vectorized", "The gradient is not divided by N.")
+@mistake("svm_loss_vectorized", "The gradient is not divided by N.", family="scaled")
 def svm_gradient_summed(W, X, y, reg):
     loss, _ = right_svm(W, X, y, reg)
     return loss, right_svm(W, X, y, 0.0)[1] * len(y) + 2 * reg * W
 
 
-@mistake("svm_loss_vectorized", "The factor 2 is missing in the penalty's gradient: it is 2 * reg * W.")
+@mistake(
+    "svm_loss_vectorized",
+    "The factor 2 is missing in the penalty's gradient: it is 2 * reg * W.",
+    family="term",
+)
 def svm_penalty_factor_two(W, X, y, reg):
     loss, dW = right_svm(W, X, y, reg)
     return loss, dW - reg * W
 
 
-@mistake("svm_loss_vectorized", "The penalty is missing in the gradient: add 2 * reg * W.")
+@mistake("svm_loss_vectorized", "The penalty is missing in the gradient: add 2 * reg * W.", family="term")
 def svm_no_penalty_in_gradient(W, X, y, reg):
     return right_svm(W, X, y, reg)[0], right_svm(W, X, y, 0.0)[1]
 
 
-@mistake("svm_loss_vectorized", "The penalty is missing in the loss: add reg * sum(W ** 2).")
+@mistake("svm_loss_vectorized", "The penalty is missing in the loss: add reg * sum(W ** 2).", family="term")
 def svm_no_penalty_in_loss(W, X, y, reg):
     return right_svm(W, X, y, 0.0)[0], right_svm(W, X, y, reg)[1]
 
@@ -268,6 +286,7 @@ def svm_penalty_spares_last_row(W, X, y, reg):
 @mistake(
     "softmax_loss_naive",
     "Large scores overflow in exp: subtract the picture's largest score from its scores first.",
+    family="unstable",
 )
 def naive_softmax_overflows(W, X, y, reg):
     with np.errstate(all="ignore"):
@@ -289,6 +308,7 @@ def naive_softmax_one_not_subtracted(W, X, y, reg):
 @mistake(
     "softmax_loss_naive",
     "The gradient's sign is reversed: it is the probabilities minus what is true, not the other way round.",
+    family="sign",
 )
 def naive_softmax_reversed(W, X, y, reg):
     loss, _ = right_softmax(W, X, y, reg)
@@ -301,7 +321,11 @@ def naive_softmax_without_log(W, X, y, reg):
     return -p.mean() + penalty(W, reg), right_softmax(W, X, y, reg)[1]
 
 
-@mistake("softmax_loss_naive", "The minus sign is missing in front of the logarithm: the loss is negative.")
+@mistake(
+    "softmax_loss_naive",
+    "The minus sign is missing in front of the logarithm: the loss is negative.",
+    family="sign",
+)
 def naive_softmax_without_minus(W, X, y, reg):
     return penalty(W, reg) - right_softmax(W, X, y, 0.0)[0], right_softmax(W, X, y, reg)[1]
 
@@ -317,31 +341,35 @@ def naive_softmax_log_of_all(W, X, y, reg):
 
 
 @mistake(
-    "softmax_loss_naive", "Loss and gradient are summed over the pictures but not divided by their number N."
+    "softmax_loss_naive",
+    "Loss and gradient are summed over the pictures but not divided by their number N.",
+    family="scaled",
 )
 def naive_softmax_summed(W, X, y, reg):
     loss, dW = right_softmax(W, X, y, 0.0)
     return loss * len(y) + penalty(W, reg), dW * len(y) + 2 * reg * W
 
 
-@mistake("softmax_loss_naive", "The loss is divided by N, and the gradient is not.")
+@mistake("softmax_loss_naive", "The loss is divided by N, and the gradient is not.", family="scaled")
 def naive_softmax_gradient_summed(W, X, y, reg):
     loss, _ = right_softmax(W, X, y, reg)
     return loss, right_softmax(W, X, y, 0.0)[1] * len(y) + 2 * reg * W
 
 
-@mistake("softmax_loss_naive", "The penalty is missing in the gradient: add 2 * reg * W.")
+@mistake("softmax_loss_naive", "The penalty is missing in the gradient: add 2 * reg * W.", family="term")
 def naive_softmax_no_penalty_in_gradient(W, X, y, reg):
     return right_softmax(W, X, y, reg)[0], right_softmax(W, X, y, 0.0)[1]
 
 
-@mistake("softmax_loss_naive", "The penalty is missing in the loss: add reg * sum(W ** 2).")
+@mistake("softmax_loss_naive", "The penalty is missing in the loss: add reg * sum(W ** 2).", family="term")
 def naive_softmax_no_penalty_in_loss(W, X, y, reg):
     return right_softmax(W, X, y, 0.0)[0], right_softmax(W, X, y, reg)[1]
 
 
 @mistake(
-    "softmax_loss_naive", "There is a factor 1/2 in the penalty. Here it is reg * sum(W ** 2), without one."
+    "softmax_loss_naive",
+    "There is a factor 1/2 in the penalty. Here it is reg * sum(W ** 2), without one.",
+    family="term",
 )
 def naive_softmax_half_penalty(W, X, y, reg):
     return right_softmax(W, X, y, reg / 2)
@@ -377,6 +405,7 @@ def softmax_loop_over_pictures(W, X, y, reg):
 @mistake(
     "softmax_loss_vectorized",
     "Large scores overflow in exp: subtract each picture's largest score from its scores first.",
+    family="unstable",
 )
 def softmax_overflows(W, X, y, reg):
     with np.errstate(all="ignore"):
@@ -390,6 +419,7 @@ def softmax_overflows(W, X, y, reg):
     "softmax_loss_vectorized",
     "The largest score of the whole batch is subtracted. A picture whose scores are all far below it ends up "
     "with 0 / 0: take the maximum of each row.",
+    family="unstable",
 )
 def softmax_maximum_of_the_batch(W, X, y, reg):
     with np.errstate(all="ignore"):
@@ -458,36 +488,47 @@ def softmax_columns_instead_of_elements(W, X, y, reg):
 @mistake(
     "softmax_loss_vectorized",
     "The gradient's sign is reversed: it is the probabilities minus what is true, not the other way round.",
+    family="sign",
 )
 def softmax_reversed(W, X, y, reg):
     loss, _ = right_softmax(W, X, y, reg)
     return loss, 2 * reg * W - right_softmax(W, X, y, 0.0)[1]
 
 
-@mistake("softmax_loss_vectorized", "The gradient is a mean over pictures and classes: divide by N only.")
+@mistake(
+    "softmax_loss_vectorized",
+    "The gradient is a mean over pictures and classes: divide by N only.",
+    family="scaled",
+)
 def softmax_divided_by_classes(W, X, y, reg):
     loss, _ = right_softmax(W, X, y, reg)
     return loss, right_softmax(W, X, y, 0.0)[1] / W.shape[1] + 2 * reg * W
 
 
-@mistake("softmax_loss_vectorized", "The gradient is not divided by N.")
+@mistake("softmax_loss_vectorized", "The gradient is not divided by N.", family="scaled")
 def softmax_gradient_summed(W, X, y, reg):
     loss, _ = right_softmax(W, X, y, reg)
     return loss, right_softmax(W, X, y, 0.0)[1] * len(y) + 2 * reg * W
 
 
-@mistake("softmax_loss_vectorized", "The factor 2 is missing in the penalty's gradient: it is 2 * reg * W.")
+@mistake(
+    "softmax_loss_vectorized",
+    "The factor 2 is missing in the penalty's gradient: it is 2 * reg * W.",
+    family="term",
+)
 def softmax_penalty_factor_two(W, X, y, reg):
     loss, dW = right_softmax(W, X, y, reg)
     return loss, dW - reg * W
 
 
-@mistake("softmax_loss_vectorized", "The penalty is missing in the gradient: add 2 * reg * W.")
+@mistake("softmax_loss_vectorized", "The penalty is missing in the gradient: add 2 * reg * W.", family="term")
 def softmax_no_penalty_in_gradient(W, X, y, reg):
     return right_softmax(W, X, y, reg)[0], right_softmax(W, X, y, 0.0)[1]
 
 
-@mistake("softmax_loss_vectorized", "The penalty is missing in the loss: add reg * sum(W ** 2).")
+@mistake(
+    "softmax_loss_vectorized", "The penalty is missing in the loss: add reg * sum(W ** 2).", family="term"
+)
 def softmax_no_penalty_in_loss(W, X, y, reg):
     return right_softmax(W, X, y, 0.0)[0], right_softmax(W, X, y, reg)[1]
 
@@ -590,12 +631,16 @@ def one_batch_for_all(loss, W, X, y, learning_rate=0.1, reg=1e-3, num_iters=100,
     return descend(loss, W, X, y, learning_rate, reg, num_iters, batch_size, seed, same=True)
 
 
-@mistake("train_linear_classifier", "The first step is number 0: one step too few is made.")
+@mistake("train_linear_classifier", "The first step is number 0: one step too few is made.", family="offset")
 def one_step_too_few(loss, W, X, y, learning_rate=0.1, reg=1e-3, num_iters=100, batch_size=200, seed=0):
     return descend(loss, W, X, y, learning_rate, reg, num_iters, batch_size, seed, first=1)
 
 
-@mistake("train_linear_classifier", "reg is not passed on to the loss: training goes without a penalty.")
+@mistake(
+    "train_linear_classifier",
+    "reg is not passed on to the loss: training goes without a penalty.",
+    family="term",
+)
 def without_penalty(loss, W, X, y, learning_rate=0.1, reg=1e-3, num_iters=100, batch_size=200, seed=0):
     return descend(loss, W, X, y, learning_rate, 0.0, num_iters, batch_size, seed)
 
@@ -638,7 +683,11 @@ def start_changed_in_place(loss, W, X, y, learning_rate=0.1, reg=1e-3, num_iters
     return W, history
 
 
-@mistake("train_linear_classifier", "The losses are noted after the step: entry t belongs before it.")
+@mistake(
+    "train_linear_classifier",
+    "The losses are noted after the step: entry t belongs before it.",
+    family="offset",
+)
 def losses_after_the_step(loss, W, X, y, learning_rate=0.1, reg=1e-3, num_iters=100, batch_size=200, seed=0):
     loss_function = {"svm": svm_loss_vectorized, "softmax": softmax_loss_vectorized}[loss]
     history = []
@@ -694,7 +743,11 @@ def last_of_equals(W, X):
     return scores.shape[1] - 1 - np.argmax(scores[:, ::-1], axis=1)
 
 
-@mistake("predict", "The class numbers are a column of shape (N, 1); they should have shape (N,).")
+@mistake(
+    "predict",
+    "The class numbers are a column of shape (N, 1); they should have shape (N,).",
+    family="reshaped",
+)
 def column_of_answers(W, X):
     return np.argmax(X @ W, axis=1, keepdims=True)
 
@@ -816,7 +869,11 @@ def last_of_equal_pairs(
     return results, best, best_W
 
 
-@mistake("search_hyperparameters", "The accuracies are per cent; they should be shares from 0 to 1.")
+@mistake(
+    "search_hyperparameters",
+    "The accuracies are per cent; they should be shares from 0 to 1.",
+    family="scaled",
+)
 def accuracies_in_per_cent(
     loss, W, X_train, y_train, X_val, y_val, learning_rates, regs, num_iters=100, batch_size=200, seed=0
 ):

@@ -19,13 +19,17 @@ right_train = train
 # --- sigmoid
 
 
-@mistake("sigmoid", "exp(z) / (1 + exp(z)) is inf / inf, that is NaN, for large z.")
+@mistake("sigmoid", "exp(z) / (1 + exp(z)) is inf / inf, that is NaN, for large z.", family="unstable")
 def sigmoid_overflows(z):
     with np.errstate(all="ignore"):
         return np.exp(z) / (1 + np.exp(z))
 
 
-@mistake("sigmoid", "The sign in the exponent is wrong: this is the sigmoid of -z, which falls from 1 to 0.")
+@mistake(
+    "sigmoid",
+    "The sign in the exponent is wrong: this is the sigmoid of -z, which falls from 1 to 0.",
+    family="function",
+)
 def sigmoid_falls(z):
     return right_sigmoid(-z)
 
@@ -63,7 +67,9 @@ def sigmoid_without_one(z):
 
 
 @mistake(
-    "sigmoid", "The result is cut to whole numbers or to the type of z: for whole z it is always 0 or 1."
+    "sigmoid",
+    "The result is cut to whole numbers or to the type of z: for whole z it is always 0 or 1.",
+    family="zeros",
 )
 def sigmoid_keeps_the_type(z):
     return right_sigmoid(z).astype(np.asarray(z).dtype)
@@ -82,13 +88,17 @@ def away_from_the_ends(p, eps=1e-12):
     return np.clip(p, eps, 1 - eps)
 
 
-@mistake("bce_loss", "The losses of the examples are summed; the mean is wanted.")
+@mistake("bce_loss", "The losses of the examples are summed; the mean is wanted.", family="scaled")
 def loss_summed(p, y):
     inner = away_from_the_ends(p)
     return -np.sum(y * np.log(inner) + (1 - y) * np.log(1 - inner))
 
 
-@mistake("bce_loss", "The minus sign is missing: the loss is negative, and descending makes it worse.")
+@mistake(
+    "bce_loss",
+    "The minus sign is missing: the loss is negative, and descending makes it worse.",
+    family="sign",
+)
 def loss_negative(p, y):
     inner = away_from_the_ends(p)
     return np.mean(y * np.log(inner) + (1 - y) * np.log(1 - inner))
@@ -100,14 +110,14 @@ def loss_of_ones_only(p, y):
 
 
 # Before the next one, which fails in the same way where p is 1, and in other ways besides.
-@mistake("bce_loss", "p is only kept above 0: where it is 1, ln(1 - p) is still infinite.")
+@mistake("bce_loss", "p is only kept above 0: where it is 1, ln(1 - p) is still infinite.", family="unstable")
 def loss_clipped_below(p, y):
     inner = np.maximum(p, 1e-12)
     with np.errstate(all="ignore"):
         return -np.mean(y * np.log(inner) + (1 - y) * np.log(1 - inner))
 
 
-@mistake("bce_loss", "p is not kept away from 0 and 1: a sure answer costs inf or NaN.")
+@mistake("bce_loss", "p is not kept away from 0 and 1: a sure answer costs inf or NaN.", family="unstable")
 def loss_not_clipped(p, y):
     with np.errstate(all="ignore"):
         return -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
@@ -121,7 +131,7 @@ def loss_clipped_too_far(p, y):
     return -np.mean(y * np.log(inner) + (1 - y) * np.log(1 - inner))
 
 
-@mistake("bce_loss", "The logarithm has the base 2; the natural one is wanted.")
+@mistake("bce_loss", "The logarithm has the base 2; the natural one is wanted.", family="scaled")
 def loss_in_bits(p, y):
     inner = away_from_the_ends(p)
     return -np.mean(y * np.log2(inner) + (1 - y) * np.log2(1 - inner))
@@ -138,7 +148,9 @@ def loss_labels_exchanged(p, y):
     return -np.mean((1 - y) * np.log(inner) + y * np.log(1 - inner))
 
 
-@mistake("bce_loss", "There is one loss for each example; take the mean to get a single number.")
+@mistake(
+    "bce_loss", "There is one loss for each example; take the mean to get a single number.", family="reduced"
+)
 def loss_not_averaged(p, y):
     inner = away_from_the_ends(p)
     return -(y * np.log(inner) + (1 - y) * np.log(1 - inner))
@@ -150,7 +162,7 @@ def loss_of_rounded(p, y):
     return -np.mean(y * np.log(inner) + (1 - y) * np.log(1 - inner))
 
 
-@mistake("bce_loss", "There is a factor 1/2 too many.")
+@mistake("bce_loss", "There is a factor 1/2 too many.", family="scaled")
 def loss_halved(p, y):
     inner = away_from_the_ends(p)
     return -np.mean(y * np.log(inner) + (1 - y) * np.log(1 - inner)) / 2
@@ -257,7 +269,9 @@ def start_with_random_biases(input_dim, hidden_dim, seed):
     return {**params, "b1": rng.normal(size=hidden_dim), "b2": rng.normal(size=1)}
 
 
-@mistake("initialize", "W2 has the shape (H,); with the shape (H, 1) it is a matrix like W1.")
+@mistake(
+    "initialize", "W2 has the shape (H,); with the shape (H, 1) it is a matrix like W1.", family="reshaped"
+)
 def start_with_a_vector(input_dim, hidden_dim, seed):
     params = right_initialize(input_dim, hidden_dim, seed)
     return {**params, "W2": params["W2"][:, 0]}
@@ -303,7 +317,11 @@ def forward_ends_in_tanh(x, params):
     return np.tanh(z)[:, 0], right_forward(x, params)[1]
 
 
-@mistake("forward", "p has the shape (N, 1): take its only column, so that it has the shape (N,).")
+@mistake(
+    "forward",
+    "p has the shape (N, 1): take its only column, so that it has the shape (N,).",
+    family="reshaped",
+)
 def forward_column(x, params):
     p, cache = right_forward(x, params)
     return p[:, np.newaxis], cache
@@ -333,13 +351,17 @@ def forward_rounded(x, params):
     return np.rint(p), cache
 
 
-@mistake("forward", "This is the probability of a 0: p should be that of a 1.")
+@mistake("forward", "This is the probability of a 0: p should be that of a 1.", family="function")
 def forward_of_the_other_class(x, params):
     p, cache = right_forward(x, params)
     return 1 - p, cache
 
 
-@mistake("forward", "The probabilities are divided by their sum over the batch; each example is for itself.")
+@mistake(
+    "forward",
+    "The probabilities are divided by their sum over the batch; each example is for itself.",
+    family="scaled",
+)
 def forward_normalised(x, params):
     p, cache = right_forward(x, params)
     return p / p.sum(), cache
@@ -364,19 +386,23 @@ def walk_back(y, cache, dz=None, slope=None):
     return {"W1": x.T @ da, "b1": da.sum(axis=0), "W2": h.T @ dz, "b2": dz.sum(axis=0)}
 
 
-@mistake("backward", "The gradients are summed over the batch: the loss is a mean, so divide by N.")
+@mistake(
+    "backward",
+    "The gradients are summed over the batch: the loss is a mean, so divide by N.",
+    family="scaled",
+)
 def gradients_summed(y, cache):
     p = cache[2]
     return walk_back(y, cache, dz=(p - y)[:, np.newaxis])
 
 
-@mistake("backward", "The gradients are divided by N twice.")
+@mistake("backward", "The gradients are divided by N twice.", family="scaled")
 def gradients_averaged_twice(y, cache):
     p = cache[2]
     return walk_back(y, cache, dz=(p - y)[:, np.newaxis] / len(y) ** 2)
 
 
-@mistake("backward", "The error has the wrong sign: it is p - y, not y - p.")
+@mistake("backward", "The error has the wrong sign: it is p - y, not y - p.", family="sign")
 def gradients_with_the_wrong_sign(y, cache):
     p = cache[2]
     return walk_back(y, cache, dz=(y - p)[:, np.newaxis] / len(y))
@@ -434,6 +460,7 @@ def gradients_with_relus_slope(y, cache):
 @mistake(
     "backward",
     "The error is divided by p (1 - p) and multiplied by it again: 0 / 0 where the network is sure.",
+    family="unstable",
 )
 def gradients_not_cancelled(y, cache):
     p = cache[2]
@@ -442,32 +469,50 @@ def gradients_not_cancelled(y, cache):
         return walk_back(y, cache, dz=(dp * p * (1 - p))[:, np.newaxis])
 
 
-@mistake("backward", "The gradient of b1 is averaged over the batch a second time: sum over the examples.")
+@mistake(
+    "backward",
+    "The gradient of b1 is averaged over the batch a second time: sum over the examples.",
+    family="scaled",
+)
 def gradients_b1_averaged(y, cache):
     gradients = right_backward(y, cache)
     return {**gradients, "b1": gradients["b1"] / len(y)}
 
 
-@mistake("backward", "The gradient of b1 is not summed over the batch: it should have the shape of b1.")
+@mistake(
+    "backward",
+    "The gradient of b1 is not summed over the batch: it should have the shape of b1.",
+    family="reduced",
+)
 def gradients_b1_not_summed(y, cache):
     _, h, p, params = cache
     da = (p - y)[:, np.newaxis] / len(y) @ params["W2"].T * (1 - h**2)
     return {**right_backward(y, cache), "b1": da}
 
 
-@mistake("backward", "The gradient of b2 is a single number; it should have the shape of b2, (1,).")
+@mistake(
+    "backward",
+    "The gradient of b2 is a single number; it should have the shape of b2, (1,).",
+    family="reshaped",
+)
 def gradients_b2_a_number(y, cache):
     gradients = right_backward(y, cache)
     return {**gradients, "b2": gradients["b2"][0]}
 
 
-@mistake("backward", "The gradient of W2 has the shape (H,); it should have that of W2, (H, 1).")
+@mistake(
+    "backward", "The gradient of W2 has the shape (H,); it should have that of W2, (H, 1).", family="reshaped"
+)
 def gradients_w2_a_vector(y, cache):
     gradients = right_backward(y, cache)
     return {**gradients, "W2": gradients["W2"][:, 0]}
 
 
-@mistake("backward", "W2 is left out on the way back: the hidden units' gradients are dz times W2.T.")
+@mistake(
+    "backward",
+    "W2 is left out on the way back: the hidden units' gradients are dz times W2.T.",
+    family="scaled",
+)
 def gradients_without_w2(y, cache):
     x, h, p, params = cache
     return walk_back(y, (x, h, p, {**params, "W2": np.ones_like(params["W2"])}))
@@ -656,7 +701,7 @@ def train_one_loss_an_epoch(params, x, y, learning_rate, epochs, batch_size, see
     return trained, [np.mean(part) for part in np.array_split(losses, epochs)] if epochs else []
 
 
-@mistake("train", "The loss is measured after the step instead of before it.")
+@mistake("train", "The loss is measured after the step instead of before it.", family="offset")
 def train_loss_after_the_step(params, x, y, learning_rate, epochs, batch_size, seed):
     params, losses = dict(params), []
     for epoch in range(epochs):
@@ -682,12 +727,12 @@ def train_one_step_an_epoch(params, x, y, learning_rate, epochs, batch_size, see
     return params, losses
 
 
-@mistake("train", "It stops one epoch too early.")
+@mistake("train", "It stops one epoch too early.", family="partial, offset")
 def train_one_epoch_short(params, x, y, learning_rate, epochs, batch_size, seed):
     return descend(params, x, y, learning_rate, epochs - 1, batch_size, seed)
 
 
-@mistake("train", "It returns after the first epoch: the return stands inside the loop.")
+@mistake("train", "It returns after the first epoch: the return stands inside the loop.", family="partial")
 def train_returns_early(params, x, y, learning_rate, epochs, batch_size, seed):
     return descend(params, x, y, learning_rate, min(epochs, 1), batch_size, seed)
 

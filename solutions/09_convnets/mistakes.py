@@ -75,13 +75,14 @@ def conv_flipped(x, w, b, conv_param):
     "conv_forward",
     "The bias is added once for each channel of the image. It belongs outside the sum over channels: once "
     "per output.",
+    family="shifted",
 )
 def conv_bias_per_channel(x, w, b, conv_param):
     out, cache = right_conv_forward(x, w, b, conv_param)
     return out + (x.shape[1] - 1) * b[:, None, None], cache
 
 
-@mistake("conv_forward", "The bias is missing: add b[f] to every output of filter f.")
+@mistake("conv_forward", "The bias is missing: add b[f] to every output of filter f.", family="shifted")
 def conv_without_bias(x, w, b, conv_param):
     out, cache = right_conv_forward(x, w, b, conv_param)
     return out - b[:, None, None], cache
@@ -125,6 +126,7 @@ def conv_averaged(x, w, b, conv_param):
     "conv_forward",
     "The height of the output is used for its width as well: that is right for square images and square "
     "filters only.",
+    family="offset",
 )
 def conv_square_output(x, w, b, conv_param):
     out, cache = right_conv_forward(x, w, b, conv_param)
@@ -224,6 +226,7 @@ def conv_dw_last_image(dout, cache):
 @mistake(
     "conv_backward",
     "db averages over the batch; the gradient is the sum over all images and positions.",
+    family="scaled",
 )
 def conv_db_averaged(dout, cache):
     dx, dw, db = right_conv_backward(dout, cache)
@@ -234,6 +237,7 @@ def conv_db_averaged(dout, cache):
     "conv_backward",
     "db sums over the batch only: a bias takes part in every position of its feature map, so sum over "
     "these too.",
+    family="reduced",
 )
 def conv_db_per_position(dout, cache):
     dx, dw, _ = right_conv_backward(dout, cache)
@@ -258,6 +262,7 @@ def fast_columns_in_other_order(x, w, b, conv_param):
     "conv_forward_fast",
     "The product has one row per position and one column per filter; reshaping it to (N, F, H', W') mixes "
     "them. Reshape to (N, H', W', F), then move the filters with transpose.",
+    family="transposed",
 )
 def fast_reshaped_without_transpose(x, w, b, conv_param):
     out, cache = right_conv_forward_fast(x, w, b, conv_param)
@@ -275,7 +280,7 @@ def fast_stride_of_rows_only(x, w, b, conv_param):
     return correlate(padded, w, size, conv_param["stride"], 1) + b[:, None, None], cache
 
 
-@mistake("conv_forward_fast", "The bias is missing: add b, one number per filter.")
+@mistake("conv_forward_fast", "The bias is missing: add b, one number per filter.", family="shifted")
 def fast_without_bias(x, w, b, conv_param):
     out, cache = right_conv_forward_fast(x, w, b, conv_param)
     return out - b[:, None, None], cache
@@ -367,6 +372,7 @@ def fast_gradients_without_stride(dout, cache):
 @mistake(
     "conv_backward_fast",
     "db averages over the batch; the gradient is the sum over all images and positions.",
+    family="scaled",
 )
 def fast_db_averaged(dout, cache):
     dx, dw, db = right_conv_backward_fast(dout, cache)
@@ -432,6 +438,7 @@ def pool_height_for_width(x, pool_param):
 @mistake(
     "max_pool_forward",
     "The output has one row and one column too few: its height is 1 + (H - pool_height) // stride.",
+    family="partial, offset",
 )
 def pool_without_last_window(x, pool_param):
     out, cache = right_max_pool_forward(x, pool_param)
@@ -441,6 +448,7 @@ def pool_without_last_window(x, pool_param):
 @mistake(
     "max_pool_forward",
     "The size of the output is rounded up: a window that reaches beyond the edge does not count.",
+    family="offset",
 )
 def pool_rounded_up(x, pool_param):
     _, cache = right_max_pool_forward(x, pool_param)
@@ -452,6 +460,7 @@ def pool_rounded_up(x, pool_param):
 @mistake(
     "max_pool_forward",
     "The maximum is taken over all channels together; each channel is pooled by itself.",
+    family="broadcast",
 )
 def pool_over_channels(x, pool_param):
     out, cache = right_max_pool_forward(x, pool_param)
@@ -589,6 +598,7 @@ def batchnorm_unbiased(x, gamma, beta, bn_param):
     "batchnorm_forward",
     "The momentum is on the wrong side: running = momentum * running + (1 - momentum) * batch, so that a "
     "large momentum changes the averages slowly.",
+    family="scaled",
 )
 def batchnorm_momentum_exchanged(x, gamma, beta, bn_param):
     momentum = bn_param.get("momentum", 0.9)
@@ -688,6 +698,7 @@ def batchnorm_eps_ignored(x, gamma, beta, bn_param):
     "batchnorm_forward",
     "The variance is computed as mean(x**2) - mean(x)**2, the difference of two large numbers when the "
     "mean is large: take the mean of (x - mean)**2.",
+    family="precision, unstable",
 )
 def batchnorm_one_pass_variance(x, gamma, beta, bn_param):
     out, cache = right_batchnorm_forward(x, gamma, beta, bn_param)
@@ -722,7 +733,11 @@ def batchnorm_without_variance_term(dout, cache):
     return norm_backward(dout, cache, 0, 1, 0), *right_batchnorm_backward(dout, cache)[1:]
 
 
-@mistake("batchnorm_backward", "dx lacks the way through the mean: subtract the mean of dout * gamma.")
+@mistake(
+    "batchnorm_backward",
+    "dx lacks the way through the mean: subtract the mean of dout * gamma.",
+    family="shifted",
+)
 def batchnorm_without_mean_term(dout, cache):
     return norm_backward(dout, cache, 0, 0, 1), *right_batchnorm_backward(dout, cache)[1:]
 
@@ -736,13 +751,13 @@ def batchnorm_sums_for_means(dout, cache):
     return norm_backward(dout, cache, 0, N, N), *right_batchnorm_backward(dout, cache)[1:]
 
 
-@mistake("batchnorm_backward", "dx lacks gamma: the gradient of x_hat is dout * gamma.")
+@mistake("batchnorm_backward", "dx lacks gamma: the gradient of x_hat is dout * gamma.", family="scaled")
 def batchnorm_dx_without_gamma(dout, cache):
     dx, dgamma, dbeta = right_batchnorm_backward(dout, cache)
     return dx / cache[2], dgamma, dbeta
 
 
-@mistake("batchnorm_backward", "dx is not divided by the standard deviation.")
+@mistake("batchnorm_backward", "dx is not divided by the standard deviation.", family="scaled")
 def batchnorm_dx_without_std(dout, cache):
     dx, dgamma, dbeta = right_batchnorm_backward(dout, cache)
     return dx / cache[1], dgamma, dbeta
@@ -763,7 +778,11 @@ def batchnorm_dgamma_from_centred(dout, cache):
     return dx, dgamma / cache[1], dbeta
 
 
-@mistake("batchnorm_backward", "dgamma and dbeta are averages over the batch; the gradients are sums.")
+@mistake(
+    "batchnorm_backward",
+    "dgamma and dbeta are averages over the batch; the gradients are sums.",
+    family="scaled",
+)
 def batchnorm_averaged_gradients(dout, cache):
     dx, dgamma, dbeta = right_batchnorm_backward(dout, cache)
     return dx, dgamma / len(dout), dbeta / len(dout)
@@ -789,6 +808,7 @@ def spatial_without_transpose(x, gamma, beta, bn_param):
     "spatial_batchnorm_forward",
     "The way back is a reshape to (N, C, H, W), which scatters the channels: reshape to (N, H, W, C), "
     "then transpose.",
+    family="transposed",
 )
 def spatial_reshaped_back(x, gamma, beta, bn_param):
     out, cache = right_spatial_forward(x, gamma, beta, bn_param)
@@ -855,6 +875,7 @@ def spatial_dout_without_transpose(dout, cache):
     "spatial_batchnorm_backward",
     "dx is reshaped straight to (N, C, H, W), which scatters the channels: reshape to (N, H, W, C), then "
     "transpose.",
+    family="transposed",
 )
 def spatial_dx_reshaped_back(dout, cache):
     dx, dgamma, dbeta = right_spatial_backward(dout, cache)
@@ -864,6 +885,7 @@ def spatial_dx_reshaped_back(dout, cache):
 @mistake(
     "spatial_batchnorm_backward",
     "dgamma and dbeta sum over the batch but average over the positions: sum over both.",
+    family="scaled",
 )
 def spatial_gradients_averaged(dout, cache):
     dx, dgamma, dbeta = right_spatial_backward(dout, cache)
@@ -1120,6 +1142,7 @@ def groupnorm_means_per_channel(dout, cache):
     "groupnorm_backward",
     "dgamma and dbeta have the shape (C,); gamma and beta have (1, C, 1, 1), and so do their gradients: "
     "keepdims=True.",
+    family="reshaped",
 )
 def groupnorm_gradients_flat(dout, cache):
     dx, dgamma, dbeta = right_groupnorm_backward(dout, cache)
@@ -1135,6 +1158,7 @@ def groupnorm_dgamma_without_x_hat(dout, cache):
 @mistake(
     "groupnorm_backward",
     "dgamma and dbeta sum over positions but average over the batch: sum over both.",
+    family="scaled",
 )
 def groupnorm_gradients_averaged(dout, cache):
     dx, dgamma, dbeta = right_groupnorm_backward(dout, cache)
@@ -1230,6 +1254,7 @@ def three_layer_pass(self, X, y, *, relu1=True, relu2=True, relu1_back=True, rel
     "three_layer_convnet",
     "The last layer is not regularised: W3 belongs into the penalty and its gradient too.",
     replaces="ThreeLayerConvNet.loss",
+    family="term",
 )
 def three_layer_last_layer_free(self, X, y=None):
     if y is None:
@@ -1244,6 +1269,7 @@ def three_layer_last_layer_free(self, X, y=None):
     "three_layer_convnet",
     "The penalty is in the loss but not in the gradients: add reg * W to the gradient of each W.",
     replaces="ThreeLayerConvNet.loss",
+    family="term",
 )
 def three_layer_penalty_in_loss_only(self, X, y=None):
     if y is None:
@@ -1256,6 +1282,7 @@ def three_layer_penalty_in_loss_only(self, X, y=None):
     "three_layer_convnet",
     "The penalty is in the gradients but not in the loss: add 1/2 * reg * sum(W**2) for each W.",
     replaces="ThreeLayerConvNet.loss",
+    family="term",
 )
 def three_layer_penalty_in_gradients_only(self, X, y=None):
     if y is None:
@@ -1268,6 +1295,7 @@ def three_layer_penalty_in_gradients_only(self, X, y=None):
     "three_layer_convnet",
     "The penalty lacks its factor 1/2: the loss adds 1/2 * reg * sum(W**2), whose gradient is reg * W.",
     replaces="ThreeLayerConvNet.loss",
+    family="term",
 )
 def three_layer_penalty_without_half(self, X, y=None):
     if y is None:
@@ -1280,6 +1308,7 @@ def three_layer_penalty_without_half(self, X, y=None):
     "three_layer_convnet",
     "The gradient of the penalty is 2 * reg * W; with the factor 1/2 in the loss it is reg * W.",
     replaces="ThreeLayerConvNet.loss",
+    family="term",
 )
 def three_layer_penalty_gradient_doubled(self, X, y=None):
     if y is None:
@@ -1292,6 +1321,7 @@ def three_layer_penalty_gradient_doubled(self, X, y=None):
     "three_layer_convnet",
     "The biases are regularised too; the penalty is on W1, W2 and W3 only.",
     replaces="ThreeLayerConvNet.loss",
+    family="term",
 )
 def three_layer_biases_penalised(self, X, y=None):
     if y is None:
@@ -1344,6 +1374,7 @@ def three_layer_second_relu_backward_skipped(self, X, y=None):
     "three_layer_convnet",
     "The loss is summed over the batch; softmax_loss gives the mean already, and so are its gradients.",
     replaces="ThreeLayerConvNet.loss",
+    family="scaled",
 )
 def three_layer_summed_loss(self, X, y=None):
     if y is None:
@@ -1417,6 +1448,7 @@ def change_penalty(self, loss, grads, change):
     "deep_convnet",
     "The last layer is not regularised: the loop over the weights ends one layer too early.",
     replaces="DeepConvNet.loss",
+    family="term",
 )
 def deep_last_layer_free(self, X, y=None):
     if y is None:
@@ -1428,6 +1460,7 @@ def deep_last_layer_free(self, X, y=None):
     "deep_convnet",
     "gamma and beta are regularised too; the penalty is on W only.",
     replaces="DeepConvNet.loss",
+    family="term",
 )
 def deep_gamma_penalised(self, X, y=None):
     if y is None:
@@ -1440,6 +1473,7 @@ def deep_gamma_penalised(self, X, y=None):
     "deep_convnet",
     "The biases are regularised too; the penalty is on W only.",
     replaces="DeepConvNet.loss",
+    family="term",
 )
 def deep_biases_penalised(self, X, y=None):
     if y is None:
@@ -1452,6 +1486,7 @@ def deep_biases_penalised(self, X, y=None):
     "deep_convnet",
     "The penalty lacks its factor 1/2: the loss adds 1/2 * reg * sum(W**2), whose gradient is reg * W.",
     replaces="DeepConvNet.loss",
+    family="term, scaled",
 )
 def deep_penalty_without_half(self, X, y=None):
     if y is None:
@@ -1465,6 +1500,7 @@ def deep_penalty_without_half(self, X, y=None):
     "deep_convnet",
     "The penalty is in the loss but not in the gradients: add reg * W to the gradient of each W.",
     replaces="DeepConvNet.loss",
+    family="term",
 )
 def deep_penalty_in_loss_only(self, X, y=None):
     if y is None:
