@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test lint unit suites notebooks audit build install accuracy fuzz clean
+.PHONY: help demo test lint unit suites notebooks audit record fresh build install accuracy fuzz clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -22,7 +22,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED) ## Release, grade a sample class, give back; no network, under two minutes
 	@$(BIN)/autograder demo --to demo --assignment 02_knn --jobs 2
 
-test: lint unit suites notebooks audit ## Everything that CI runs
+test: lint fresh unit suites notebooks audit ## Everything that CI runs
 	@echo "All of make test passed."
 
 lint: $(INSTALLED) ## Style, types, and the floors of the house
@@ -55,6 +55,13 @@ notebooks: $(INSTALLED) ## Releases up to date; solution notebooks execute and g
 audit: $(INSTALLED) ## Right answers earn everything, the stub nothing, each mistake loses its own question only
 	@echo "== audit"
 	@$(BIN)/autograder audit --seeds 3 --jobs 2 --mutants
+
+record: $(INSTALLED) ## The audit with more seeds, kept in docs/audit.json and in the table of the README
+	@$(BIN)/autograder audit --seeds 20 --jobs 2 --record
+
+fresh: $(INSTALLED) ## No source is newer than the recorded audit
+	@echo "== the recorded audit"
+	@$(BIN)/autograder audit --check
 
 bench: $(INSTALLED) ## Speed beside nbgrader, otter-grader and the bare tests: docs/benchmarks.md
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
