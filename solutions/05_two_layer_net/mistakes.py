@@ -57,7 +57,7 @@ def without_b1(params, X):
     return scores_of(params, hidden), hidden
 
 
-@mistake("nn_forward_pass", "The bias of the scores, b2, is missing.")
+@mistake("nn_forward_pass", "The bias of the scores, b2, is missing.", family="shifted")
 def without_b2(params, X):
     scores, hidden = right_forward(params, X)
     return scores - params["b2"], hidden
@@ -124,20 +124,30 @@ def squares(params, names):
 
 
 @mistake(
-    "nn_forward_backward", "There is a factor 1/2 in the penalty. Here it is reg * sum(W ** 2), without one."
+    "nn_forward_backward",
+    "There is a factor 1/2 in the penalty. Here it is reg * sum(W ** 2), without one.",
+    family="term",
 )
 def half_penalty(params, X, y=None, reg=0.0):
     return right_backward(params, X, y, reg / 2)
 
 
-@mistake("nn_forward_backward", "The penalty is missing in the loss: add reg * (sum(W1**2) + sum(W2**2)).")
+@mistake(
+    "nn_forward_backward",
+    "The penalty is missing in the loss: add reg * (sum(W1**2) + sum(W2**2)).",
+    family="term",
+)
 def no_penalty_in_loss(params, X, y=None, reg=0.0):
     if y is None:
         return right_backward(params, X)
     return right_backward(params, X, y)[0], right_backward(params, X, y, reg)[1]
 
 
-@mistake("nn_forward_backward", "The penalty is missing in the gradients: add 2 * reg * W to dW1 and dW2.")
+@mistake(
+    "nn_forward_backward",
+    "The penalty is missing in the gradients: add 2 * reg * W to dW1 and dW2.",
+    family="term",
+)
 def no_penalty_in_gradients(params, X, y=None, reg=0.0):
     if y is None:
         return right_backward(params, X)
@@ -147,6 +157,7 @@ def no_penalty_in_gradients(params, X, y=None, reg=0.0):
 @mistake(
     "nn_forward_backward",
     "The gradient of the penalty is 2 * reg * W: the derivative of W ** 2 has a factor 2.",
+    family="term",
 )
 def penalty_gradient_without_two(params, X, y=None, reg=0.0):
     if y is None:
@@ -154,7 +165,7 @@ def penalty_gradient_without_two(params, X, y=None, reg=0.0):
     return right_backward(params, X, y, reg)[0], right_backward(params, X, y, reg / 2)[1]
 
 
-@mistake("nn_forward_backward", "Only W1 is penalised; W2 should be too.")
+@mistake("nn_forward_backward", "Only W1 is penalised; W2 should be too.", family="term")
 def second_layer_without_penalty(params, X, y=None, reg=0.0):
     if y is None:
         return right_backward(params, X)
@@ -162,7 +173,7 @@ def second_layer_without_penalty(params, X, y=None, reg=0.0):
     return loss + reg * squares(params, ["W1"]), {**grads, "W1": grads["W1"] + 2 * reg * params["W1"]}
 
 
-@mistake("nn_forward_backward", "Only W2 is penalised; W1 should be too.")
+@mistake("nn_forward_backward", "Only W2 is penalised; W1 should be too.", family="term")
 def first_layer_without_penalty(params, X, y=None, reg=0.0):
     if y is None:
         return right_backward(params, X)
@@ -170,7 +181,7 @@ def first_layer_without_penalty(params, X, y=None, reg=0.0):
     return loss + reg * squares(params, ["W2"]), {**grads, "W2": grads["W2"] + 2 * reg * params["W2"]}
 
 
-@mistake("nn_forward_backward", "The biases are penalised as well; they should go free.")
+@mistake("nn_forward_backward", "The biases are penalised as well; they should go free.", family="term")
 def biases_penalised(params, X, y=None, reg=0.0):
     if y is None:
         return right_backward(params, X)
@@ -181,7 +192,9 @@ def biases_penalised(params, X, y=None, reg=0.0):
 
 
 @mistake(
-    "nn_forward_backward", "The penalty is divided by N. It belongs outside of the mean over the pictures."
+    "nn_forward_backward",
+    "The penalty is divided by N. It belongs outside of the mean over the pictures.",
+    family="term",
 )
 def penalty_averaged(params, X, y=None, reg=0.0):
     return right_backward(params, X, y, reg / len(X))
@@ -223,7 +236,11 @@ def derivative_of_tanh(params, X, y=None, reg=0.0):
     return right_backward(params, X, y, reg)[0], back(params, X, dscores, hidden, reg, 1 - hidden**2)
 
 
-@mistake("nn_forward_backward", "Loss and gradients are summed over the pictures but not divided by N.")
+@mistake(
+    "nn_forward_backward",
+    "Loss and gradients are summed over the pictures but not divided by N.",
+    family="scaled",
+)
 def summed_over_pictures(params, X, y=None, reg=0.0):
     if y is None:
         return right_backward(params, X)
@@ -232,7 +249,7 @@ def summed_over_pictures(params, X, y=None, reg=0.0):
     return loss, back(params, X, dscores * len(X), hidden, reg)
 
 
-@mistake("nn_forward_backward", "The loss is divided by N, and the gradients are not.")
+@mistake("nn_forward_backward", "The loss is divided by N, and the gradients are not.", family="scaled")
 def gradients_summed(params, X, y=None, reg=0.0):
     if y is None:
         return right_backward(params, X)
@@ -252,7 +269,7 @@ def labels_not_subtracted(params, X, y=None, reg=0.0):
     return right_backward(params, X, y, reg)[0], back(params, X, dscores, hidden, reg)
 
 
-@mistake("nn_forward_backward", "The gradients have the wrong sign: dS is P - Y, not Y - P.")
+@mistake("nn_forward_backward", "The gradients have the wrong sign: dS is P - Y, not Y - P.", family="sign")
 def gradients_reversed(params, X, y=None, reg=0.0):
     if y is None:
         return right_backward(params, X)
@@ -263,6 +280,7 @@ def gradients_reversed(params, X, y=None, reg=0.0):
 @mistake(
     "nn_forward_backward",
     "The gradients of the biases are means over the pictures; they are sums of dS and dA.",
+    family="scaled",
 )
 def bias_gradients_averaged(params, X, y=None, reg=0.0):
     if y is None:
@@ -275,6 +293,7 @@ def bias_gradients_averaged(params, X, y=None, reg=0.0):
     "nn_forward_backward",
     "The gradients of the biases have the shape of one row, (1, H) and (1, C); they should have that of b1 "
     "and b2.",
+    family="reshaped",
 )
 def bias_gradients_as_rows(params, X, y=None, reg=0.0):
     if y is None:
@@ -298,6 +317,7 @@ def second_gradient_before_relu(params, X, y=None, reg=0.0):
 @mistake(
     "nn_forward_backward",
     "exp overflows for scores of 1000, and 0 / 0 is no number: subtract each picture's largest score first.",
+    family="unstable",
 )
 def overflow(params, X, y=None, reg=0.0):
     if y is None:
@@ -318,6 +338,7 @@ def pair_without_labels(params, X, y=None, reg=0.0):
 @mistake(
     "nn_forward_backward",
     "The way back ends at the second layer: db1 is zero, dW1 is its penalty alone. Go on with dZ and dA.",
+    family="zeros",
 )
 def first_layer_not_trained(params, X, y=None, reg=0.0):
     if y is None:
@@ -432,7 +453,9 @@ def uphill(
 
 
 @mistake(
-    "nn_train", "The learning rate never decays: multiply it by learning_rate_decay after each whole epoch."
+    "nn_train",
+    "The learning rate never decays: multiply it by learning_rate_decay after each whole epoch.",
+    family="partial",
 )
 def never_decays(
     params,
@@ -453,6 +476,7 @@ def never_decays(
 @mistake(
     "nn_train",
     "The learning rate decays after every step; it should after every whole epoch, N // batch_size steps.",
+    family="partial",
 )
 def decays_at_every_step(
     params,
@@ -486,6 +510,7 @@ def decays_at_every_step(
 @mistake(
     "nn_train",
     "Accuracies and decay come at step 0 already, where no epoch is over: ask whether t + 1 is a multiple.",
+    family="partial",
 )
 def decay_of_an_epoch_too_early(
     params,
@@ -638,7 +663,7 @@ def one_batch_for_all(
     )
 
 
-@mistake("nn_train", "The first step is number 0: one step too few is made.")
+@mistake("nn_train", "The first step is number 0: one step too few is made.", family="offset")
 def one_step_too_few(
     params,
     X,
@@ -687,7 +712,7 @@ def without_penalty(
     )
 
 
-@mistake("nn_train", "The losses are noted after the step: entry t belongs before it.")
+@mistake("nn_train", "The losses are noted after the step: entry t belongs before it.", family="offset")
 def losses_after_the_step(
     params,
     X,
@@ -813,6 +838,7 @@ def training_set_for_both(
 @mistake(
     "nn_train",
     "The accuracies are noted and the rate decays at every step: an epoch is N // batch_size steps.",
+    family="partial",
 )
 def accuracies_at_every_step(
     params,
@@ -844,7 +870,9 @@ def accuracies_at_every_step(
 
 
 @mistake(
-    "nn_train", "An epoch is taken to be N steps; with batches, N // batch_size of them see as many pictures."
+    "nn_train",
+    "An epoch is taken to be N steps; with batches, N // batch_size of them see as many pictures.",
+    family="partial",
 )
 def epoch_of_num_iters(
     params,
@@ -980,6 +1008,7 @@ def templates(W1, image_shape):
     "weight_pictures",
     "W1 is reshaped without being transposed: that cuts through its rows, and each picture is a mixture of "
     "all units.",
+    family="transposed",
 )
 def not_transposed(W1, image_shape):
     pictures = W1.reshape(-1, *image_shape)
@@ -989,12 +1018,17 @@ def not_transposed(W1, image_shape):
 @mistake(
     "weight_pictures",
     "One number scales all pictures. Divide each template by its own largest absolute value.",
+    family="scaled",
 )
 def one_scale_for_all(W1, image_shape):
     return templates(W1, image_shape) / np.abs(W1).max()
 
 
-@mistake("weight_pictures", "The templates are as they were: divide each by its largest absolute value.")
+@mistake(
+    "weight_pictures",
+    "The templates are as they were: divide each by its largest absolute value.",
+    family="scaled",
+)
 def not_scaled(W1, image_shape):
     return templates(W1, image_shape)
 
@@ -1012,23 +1046,36 @@ def stretched(W1, image_shape):
 @mistake(
     "weight_pictures",
     "Each template is divided by its largest value, without regard to sign: take the largest absolute value.",
+    family="scaled",
 )
 def divided_by_maximum(W1, image_shape):
     return scaled(templates(W1, image_shape), W1.max(axis=0))
 
 
-@mistake("weight_pictures", "The sign is lost: a weight that speaks against looks like one that speaks for.")
+@mistake(
+    "weight_pictures",
+    "The sign is lost: a weight that speaks against looks like one that speaks for.",
+    family="function",
+)
 def sign_lost(W1, image_shape):
     return np.abs(right_pictures(W1, image_shape))
 
 
-@mistake("weight_pictures", "Pictures of zeros come out as NaN, 0 / 0: leave such a template as it is.")
+@mistake(
+    "weight_pictures",
+    "Pictures of zeros come out as NaN, 0 / 0: leave such a template as it is.",
+    family="unstable, partial",
+)
 def nothing_by_nothing(W1, image_shape):
     with np.errstate(all="ignore"):
         return (W1 / np.abs(W1).max(axis=0)).T.reshape(-1, *image_shape)
 
 
-@mistake("weight_pictures", "Each template is divided by its length (the root of its sum of squares).")
+@mistake(
+    "weight_pictures",
+    "Each template is divided by its length (the root of its sum of squares).",
+    family="scaled",
+)
 def divided_by_length(W1, image_shape):
     return scaled(templates(W1, image_shape), np.linalg.norm(W1, axis=0))
 
@@ -1134,7 +1181,7 @@ def rate_and_penalty_exchanged(
     return choose(runs, validation)
 
 
-@mistake("nn_search", "The accuracies are per cent; they should be shares from 0 to 1.")
+@mistake("nn_search", "The accuracies are per cent; they should be shares from 0 to 1.", family="scaled")
 def accuracies_in_per_cent(
     settings, X_train, y_train, X_val, y_val, num_classes, num_iters=100, batch_size=200, seed=0
 ):
