@@ -39,7 +39,7 @@ def engine_digest() -> str:
     """Of the engine's source, as far as verdicts depend on it."""
     root = Path(autograder.__file__).parent
     files = [path for room in ROOMS for path in (root / room).rglob("*.py")]
-    files += [root / "audit" / name for name in ("garbage.py", "steps.py")]
+    files += [root / "audit" / name for name in ("calls.py", "garbage.py", "steps.py")]
     return digest_of(sorted(files), root)
 
 
@@ -152,7 +152,7 @@ class KeptSteps:
             stub = hashlib.sha256(self._assignment.release_notebook.read_bytes()).hexdigest()
         parts = (
             step.kind, step.name if step.kind != "mutant" else "", step.seed, step.source, step.question,
-            step.cell, step.explain, bank, stub,
+            step.cell, step.replaces, step.explain, bank, stub,
         )  # fmt: skip
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 

@@ -148,7 +148,13 @@ def _steps(assignment: Assignment, mistakes: Mapping[str, Mistake], seeds: int) 
     names = {question.name for question in assignment.questions}
     steps = [Step("nothing", name, source=source) for name, source in NOTHING.items()]
     steps += [
-        Step("mistake", mistake.name, source=mistake.source, question=mistake.question)
+        Step(
+            "mistake",
+            mistake.name,
+            source=mistake.source,
+            question=mistake.question,
+            replaces=mistake.replaces,
+        )
         for mistake in mistakes.values()
         if mistake.question in names
     ]

@@ -13,9 +13,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from autograder.audit.calls import calls_of_tests, is_part
 from autograder.audit.garbage import EQUALS_EVERYTHING, RETURNS_NOTHING, garbage_cell
 from autograder.checking.diagnosis import Explanation, explanations
 from autograder.checking.namespace import gradable_cells
+from autograder.checking.plugin import SolutionContext
 from autograder.checking.runner import SuiteTest, TestRun
 from autograder.course.results import Outcome as TestOutcome
 from autograder.grading.grader import AUDIT_SEED, Grader
@@ -33,6 +35,8 @@ NOTHING = {
 PATIENCE = 20.0
 """A mutant's call may take so many times as long as a whole test takes with the solution."""
 LEAST_SECONDS = 1.0
+MAX_CONTEXTS = 8
+"""Right answers that are kept loaded."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Step:
     """The mutant's or the mistake's question."""
     cell: int = -1
     """The cell that a mutant replaces."""
+    replaces: str = ""
+    """The function, class or `Class.method` that alone differs from the solution: a mistake's, a mutant's."""
     explain: bool = False
     """Whether a mutant's first failure is looked up in the bank of mistakes."""
 
@@ -130,12 +136,17 @@ class Examiner:
         self._seconds: dict[str, float] = {}
         """Test -> seconds with the solution, once that is known."""
         self._kills: Counter[str] = Counter()
+        self._contexts: dict[str, SolutionContext] = {}
+        self._called: dict[str, set[str]] | None = None
 
     def outcome(self, step: Step) -> Outcome:
         """Grade it."""
         if step.kind == "mutant":
             return self._mutant(step)
-        runs, notes = self._grader.run_cells(self._cells(step), step.seed)
+        if step.seed != AUDIT_SEED and (runs := self._here(step)):
+            return self._record(runs)
+        tests = self._tests_of(step) if step.kind == "mistake" else None
+        runs, notes = self._grader.run_cells(self._cells(step), step.seed, tests, step.replaces)
         told: dict[str, Explanation] = {}
         held_out: dict[str, Explanation] = {}
         if step.kind == "mistake":
@@ -143,6 +154,37 @@ class Examiner:
             told = explanations(runs, matches)
             held_out = explanations(runs, matches, without=step.name)
         return self._record(runs, notes, told, held_out)
+
+    def _here(self, step: Step) -> list[TestRun]:
+        """A right answer in this process, where it passes everything; else nothing.
+
+        It is graded in the sandbox with the first seed. A test cannot tell the two apart, but a fork for each
+        test takes most of the time. What fails here is left to the sandbox.
+        """
+        if step.name not in self._contexts:
+            if len(self._contexts) >= MAX_CONTEXTS:
+                self._contexts.clear()
+            extra = [(f"<solution variant {step.name}>", step.source)] if step.source else []
+            try:
+                self._contexts[step.name] = SolutionContext(self._grader.solution, extra)
+            except Exception:  # the sandbox says what is wrong with it
+                return []
+        context = self._contexts[step.name]
+        context.seed = step.seed
+        runs = self._grader.suite.run(context)
+        return runs if all(run.result.outcome == "passed" for run in runs) else []
+
+    def _tests_of(self, step: Step) -> list[SuiteTest]:
+        """The tests that a mistake can fail: those of its question, and those that call what it replaces."""
+        if self._called is None:
+            self._called = calls_of_tests(self._grader.suite, self._grader.solution)
+        called = self._called
+        name = step.replaces
+        return [
+            test
+            for test in self._grader.suite.tests
+            if test.question == step.question or any(is_part(each, name) for each in called[test.key])
+        ]
 
     def _record(
         self,
@@ -191,7 +233,8 @@ class Examiner:
             for cell in solution
         ]
         slowest = max(self._seconds[test.key] for test in tests)
-        first, runs = self._grader.first_failure(cells, tests, max(LEAST_SECONDS, PATIENCE * slowest))
+        patience = max(LEAST_SECONDS, PATIENCE * slowest)
+        first, runs = self._grader.first_failure(cells, tests, patience, step.replaces)
         told: dict[str, Explanation] = {}
         if first is not None:
             self._kills[first.test.key] += 1

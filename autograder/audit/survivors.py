@@ -91,6 +91,7 @@ def mutation_steps(mutants: Sequence[Mutant], *, explain: bool = False) -> list[
             source=mutant.cell.source,
             question=mutant.question,
             cell=mutant.cell.index,
+            replaces=mutant.function,
             explain=explain,
         )
         for mutant in mutants

@@ -29,6 +29,8 @@ from autograder.sandbox.wire import Handle
 
 LEAST_SHARE = 0.8
 """A mistake explains at least this share of a question's failed tests (those that measure time apart)."""
+MOST_FOR_ONE = 3
+"""Where more tests of a question failed, one alone does not make a family."""
 DIAGNOSIS_SECONDS = 5.0
 """Time for recognising mistakes in one submission; what is not recognised by then stays unexplained."""
 
@@ -103,7 +105,7 @@ class Diagnostician:
             return []
         context.seed = seed
         unknown = [run.test for run in runs if (mistake.name, run.test.key) not in self._remembered]
-        for other in suite.run(context, unknown):
+        for other in suite.run(context, unknown, replaced=mistake.replaces):
             self._remembered[mistake.name, other.test.key] = other
         return [self._remembered[mistake.name, run.test.key] for run in runs]
 
@@ -168,7 +170,8 @@ def _relations(question: Sequence[TestRun]) -> dict[str, Relation]:
     return {
         key: relation
         for key, relation in found.items()
-        if 2 * counts[relation.family] > len(found) and 3 * counts[relation.family] >= len(failed)
+        if 2 * counts[relation.family] > len(found)
+        and (counts[relation.family] > 1 or len(failed) <= MOST_FOR_ONE)
     }
 
 

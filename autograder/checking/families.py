@@ -165,7 +165,9 @@ def _scaled(g: Array, e: Array, numbers: NamedNumbers, tolerance: Tolerance) -> 
 
 def _zeros(g: Array, e: Array) -> Iterator[Relation]:
     if g.ndim and g.size > 2 and not np.any(g) and np.count_nonzero(e) > 1:
-        yield Relation("zeros", "Every element is 0: what was computed never got into the result.")
+        yield Relation(
+            "zeros", "Every element is 0: look for a result that is never written to, or cut to 0."
+        )
 
 
 def _functions(g: Array, e: Array, tolerance: Tolerance) -> Iterator[Relation]:
@@ -287,7 +289,7 @@ def _slicewise(g: Array, e: Array, tolerance: Tolerance) -> Iterator[Relation]:
                 yield Relation(
                     "scaled",
                     f"The elements along axis {axis} have the right ratios to each other, but each such row "
-                    "has a factor of its own: it is divided by the wrong number, or by none.",
+                    "has a factor of its own: something that differs between them is left out or too many.",
                 )
         offsets = np.mean(g0 - e0, axis=0)
         if tolerance.close(g0, e0 + offsets):

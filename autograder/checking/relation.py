@@ -72,15 +72,17 @@ def varies(array: Array, size: int = 2) -> bool:
 def is_generic(array: Array) -> bool:
     """Whether most numbers of an array are none that a person or a count would give.
 
-    Labels, shares of a few examples and numbers chosen by hand are whole, or fractions with a small
-    denominator: between such numbers anything may hold by chance.
+    Labels, shares of a few examples and numbers chosen by hand are whole, fractions with a small denominator,
+    or have three decimal digits at most: between such numbers anything may hold by chance.
     """
     values = np.abs(array[array != 0]).ravel()[:MAX_LOOKED_AT]
     if not values.size:
         return False
     multiples = values[:, np.newaxis] * np.arange(1, MAX_DENOMINATOR + 1)
-    simple = (np.abs(multiples - np.round(multiples)) <= 1e-9 * np.maximum(multiples, 1.0)).any(axis=1)
-    return bool(2 * np.count_nonzero(simple) < values.size)
+    fractions = (np.abs(multiples - np.round(multiples)) <= 1e-9 * np.maximum(multiples, 1.0)).any(axis=1)
+    digits = values * 10.0 ** (2 - np.floor(np.log10(values)))
+    decimals = np.abs(digits - np.round(digits)) <= 1e-9 * digits
+    return bool(2 * np.count_nonzero(fractions | decimals) < values.size)
 
 
 def words_of(factor: float, numbers: NamedNumbers, tolerance: Tolerance) -> str:

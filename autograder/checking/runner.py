@@ -90,6 +90,8 @@ class Suite:
         context: plugin.Context,
         tests: Sequence[SuiteTest] | None = None,
         before_each: Callable[[SuiteTest], str | None] | None = None,
+        *,
+        replaced: str = "",
     ) -> list[TestRun]:
         """Run `tests` (all of them by default) for one submission.
 
@@ -97,6 +99,8 @@ class Suite:
             context: who is tested, and against what.
             tests: which tests, in order.
             before_each: called before each test; a sentence returned skips it with the outcome "timeout".
+            replaced: the function, class or `Class.method` that alone differs from the solution, where that
+                is known: other functions need not be served from the reference then, for they are the same.
         """
         chosen = list(self.tests if tests is None else tests)
         self._session.config.stash[plugin.CONTEXT] = context
@@ -110,28 +114,29 @@ class Suite:
                     continue
                 # After the last one pytest keeps what belongs to the session (data sets) for the next run.
                 following = chosen[position + 1].item if position + 1 < len(chosen) else self._session
-                runs.append(self._run_one(test, following))
+                served = bool(test.given) and (not replaced or replaced.partition(".")[0] in test.given)
+                runs.append(self._run_one(test, following, served))
         finally:
             # A run that was cut short leaves a file's fixtures standing, at which the next one would stumble.
             self._session._setupstate.teardown_exact(self._session)  # type: ignore[arg-type]
             del self._session.config.stash[plugin.CONTEXT]
         return runs
 
-    def _run_one(self, test: SuiteTest, following: pytest.Item | pytest.Session) -> TestRun:
+    def _run_one(self, test: SuiteTest, following: pytest.Item | pytest.Session, served: bool) -> TestRun:
         """Run a test with the student's own functions; where that fails, and functions are given, with those.
 
         In this order nobody pays twice for one error, and who designed a cache of their own across two
         questions is not handed a foreign one as long as their own works.
         """
-        if test.given:
+        if served:
             # Down to the session: what runs next is this test again, or one of another file.
             own = self._attempt(test, self._session, serve=False)
             if own.result.outcome in ("passed", "not_gradable"):
                 return own
-        run = self._attempt(test, following, serve=bool(test.given))
+        run = self._attempt(test, following, serve=served)
         if run.result.outcome == "crashed":
             # A process may be killed by something outside (for want of memory, say), which is no verdict.
-            run = self._attempt(test, following, serve=bool(test.given))
+            run = self._attempt(test, following, serve=served)
         return run
 
     def _attempt(self, test: SuiteTest, following: Any, *, serve: bool) -> TestRun:

@@ -99,24 +99,39 @@ class Grader:
             self.diagnostician.diagnose(self.suite, runs, seed)
         return self._by_question(runs), notes
 
-    def run_cells(self, cells: Sequence[Cell], seed: int) -> tuple[list[TestRun], list[str]]:
-        """All tests on code cells in the sandbox, without diagnosis."""
+    def run_cells(
+        self,
+        cells: Sequence[Cell],
+        seed: int,
+        tests: Sequence[SuiteTest] | None = None,
+        replaced: str = "",
+    ) -> tuple[list[TestRun], list[str]]:
+        """Tests (all of them by default) on code cells in the sandbox, without diagnosis.
+
+        `replaced` is as in `Suite.run`.
+        """
         try:
-            return self._run(cells, seed)
+            return self._run(cells, seed, tests, replaced)
         except SandboxError:
             # The zygote has ended (killed for want of memory, say), which is no verdict: once more.
             self._zygote.close()
             self._zygote = Zygote(self._zygote.profile)
-            return self._run(cells, seed)
+            return self._run(cells, seed, tests, replaced)
 
-    def _run(self, cells: Sequence[Cell], seed: int) -> tuple[list[TestRun], list[str]]:
+    def _run(
+        self,
+        cells: Sequence[Cell],
+        seed: int,
+        tests: Sequence[SuiteTest] | None = None,
+        replaced: str = "",
+    ) -> tuple[list[TestRun], list[str]]:
         clock = self._clock(time.perf_counter())
         with LoadedSubmission(self._zygote, cells, self.assignment.limits) as submission:
             context = SandboxContext(submission, self._reference, self.assignment.limits, seed)
-            return self.suite.run(context, before_each=clock), submission.notes
+            return self.suite.run(context, tests, clock, replaced=replaced), submission.notes
 
     def first_failure(
-        self, cells: Sequence[Cell], tests: Sequence[SuiteTest], call_seconds: float
+        self, cells: Sequence[Cell], tests: Sequence[SuiteTest], call_seconds: float, replaced: str
     ) -> tuple[TestRun | None, list[TestRun]]:
         """The first of `tests` that fails on `cells`, or None where all pass; and all that were run.
 
@@ -124,6 +139,7 @@ class Grader:
             cells: the code to load.
             tests: in this order.
             call_seconds: a limit on each call, where that is less than the assignment's.
+            replaced: as in `Suite.run`.
         """
         seconds = min(call_seconds, self.assignment.limits.call_seconds)
         limits = self.assignment.limits.model_copy(update={"call_seconds": seconds})
@@ -131,7 +147,7 @@ class Grader:
         with LoadedSubmission(self._zygote, cells, limits) as submission:
             context = SandboxContext(submission, self._reference, limits, AUDIT_SEED)
             for test in tests:
-                done += self.suite.run(context, [test])
+                done += self.suite.run(context, [test], replaced=replaced)
                 if done[-1].result.outcome != "passed":
                     return done[-1], done
         return None, done

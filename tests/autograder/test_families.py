@@ -99,6 +99,7 @@ UNRELATED: list[tuple[Any, Any]] = [
     (RNG.normal(size=(6, 3)), Y),
     (RNG.normal(size=(3, 6)), Y),
     (RNG.normal(size=3), Y),
+    (2e-3, 1e-3),  # two learning rates
     (0.5, 0.25),  # shares of a few examples
     (np.array([2.0, 4.0, 6.0, 8.0]), np.array([1.0, 2.0, 3.0, 4.0])),  # numbers chosen by hand
     (np.full((4, 3), 0.75), np.array([[0.75, 0.5, 0.25]] * 4)),

@@ -1,0 +1,52 @@
+"""Which functions of the solution each test calls: a mistake is run on the tests that can notice it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+
+from autograder.checking.namespace import is_solution_file
+from autograder.checking.plugin import SolutionContext
+from autograder.checking.runner import Suite
+from autograder.notebook.cells import Cell
+
+
+def calls_of_tests(suite: Suite, solution: Sequence[Cell]) -> dict[str, set[str]]:
+    """Test -> the functions and methods of the solution (by qualified name) that it calls, directly or not.
+
+    The suite is run once on the solution, in this process, and its calls are watched. The reference, which a
+    test calls as well, is another namespace and does not count.
+    """
+    context = SolutionContext(solution)
+    called: dict[str, set[str]] = {}
+    names: set[str] = set()
+
+    def watch(frame: FrameType, event: str, _: Any) -> None:
+        code = frame.f_code
+        if event == "call" and is_solution_file(code.co_filename) and frame.f_globals is context.tested:
+            names.add(code.co_qualname)
+
+    for test in suite.tests:
+        names.clear()
+        sys.setprofile(watch)
+        try:
+            suite.run(context, [test])
+        finally:
+            sys.setprofile(None)
+        called[test.key] = set(names)
+    return called
+
+
+def is_part(called: str, replaced: str) -> bool:
+    """Whether calling `called` may run code that replacing `replaced` changes.
+
+    A method may be called under the name of the class that it is inherited from, so its own name is enough.
+    """
+    name = called.partition(".<locals>")[0]
+    return (
+        name == replaced
+        or name.startswith(f"{replaced}.")
+        or ("." in replaced and name.rpartition(".")[2] == replaced.rpartition(".")[2])
+    )
