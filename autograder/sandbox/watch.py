@@ -20,6 +20,8 @@ MOST_PROCESSES = 4
 """The submission's own, a test's, the one before that is just ending, and the parent that holds the
 namespaces."""
 MOST_FILES = 16384
+SLACK = 64 << 20
+"""Bytes beyond the limit: what Python and the libraries take for themselves is no submission's fault."""
 
 
 @dataclass
@@ -75,7 +77,7 @@ class Watch:
         family = self._family(pid)
         if len(family) > MOST_PROCESSES:
             return True
-        if sum(max(0, self._memory(member) - self._base) for member in family) > watched.memory:
+        if sum(max(0, self._memory(member) - self._base) for member in family) > watched.memory + SLACK:
             return True
         return watched.box is not None and _overfull(watched.box, watched.disk)
 

@@ -731,28 +731,60 @@ def test_more_tests_than_processes_are_allowed(box: Box) -> None:
                 assert student.f() == 1
 
 
-def test_a_fork_bomb_is_bounded(box: Box) -> None:
-    if not box.zygote.profile.namespaces and os.getuid() != 0:
-        pytest.skip("an ordinary user's limit counts whatever the user runs, and leaves room for that")
-    bomb = """
-    import os, time
-    children = 0
+@pytest.mark.parametrize("children", ["fork bomb", "computing", "filling memory", "orphans"])
+def test_processes_of_its_own_end_a_submission(box: Box, children: str) -> None:
+    body = {
+        "fork bomb": "pass",
+        "computing": "if pid == 0:\n            while True: pass",
+        "filling memory": "if pid == 0:\n            kept = [bytearray(2**26) for _ in range(3)]; time.sleep(60)",
+        "orphans": "if pid == 0:\n            os.fork() and os._exit(0); time.sleep(60)",
+    }[children]
+    bomb = f"""
+import os, time
+while True:
     try:
-        while children < 100:
-            if os.fork() == 0:
-                time.sleep(60)
-                os._exit(0)
-            children += 1
+        pid = os.fork()
+        {body}
     except OSError:
-        pass
-    """
-    with box.loaded(bomb, processes=16) as worker:
-        with pytest.raises(WorkerLost, match="no room"):
-            worker.fork(0, 1.0)
-        count = len(descendants(worker.pid))
-        assert 1 <= count <= 16
+        time.sleep(0.01)
+"""
+    with box.zygote.worker(WorkerLimits(processes=16, memory_mb=256)) as worker:
+        start = time.monotonic()
         pids = descendants(worker.pid)
+        with pytest.raises(WorkerLost):
+            worker.run_cell("<c>", bomb, 20.0)
+        assert time.monotonic() - start < 15.0  # it was not the deadline
+        pids += descendants(worker.pid)
     assert not alive(pids)
+
+
+def test_memory_is_counted_over_all_processes(box: Box) -> None:
+    cell = """
+    import os, time
+    kept = bytearray(200 * 2**20)
+    for number in range(len(kept) >> 12):
+        kept[number << 12] = 1
+
+    def touch():
+        for number in range(len(kept) >> 12):
+            kept[number << 12] = 2
+        time.sleep(0.5)
+        return 1
+    """
+    with box.loaded(cell, memory_mb=256) as worker:
+        with test_process(worker) as student:
+            assert student.touch() == 1  # what was loaded, and a test that copies it: both within the limit
+    three = """
+import os, time
+os.fork() and os.fork()
+kept = b"x" * (230 << 20)
+time.sleep(60)
+"""
+    with box.zygote.worker(WorkerLimits(memory_mb=256)) as worker:
+        start = time.monotonic()
+        with pytest.raises(WorkerLost):
+            worker.run_cell("<c>", three, 40.0)
+        assert time.monotonic() - start < 35.0
 
 
 # Calls back to the reference

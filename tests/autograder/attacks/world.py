@@ -133,7 +133,7 @@ class World:
         self.listener = Listener(self.outside / "socket")
         (self.folder / "tmp").mkdir(mode=0o777)
         (self.folder / "tmp" / "zz-notes.txt").write_text(self._secret("a file in a temporary folder"))
-        self._chown()
+        self.chown()
         self._start_bystander()
         return self
 
@@ -195,7 +195,8 @@ class World:
             database.execute("INSERT INTO notes VALUES (?)", (self._secret("a database"),))
             database.commit()
 
-    def _chown(self) -> None:
+    def chown(self) -> None:
+        """Give everything to the mode's user."""
         user = self.mode.user
         if user is None:
             return
@@ -237,7 +238,7 @@ class World:
             place.mkdir(parents=True)
             (place / f"{self.assignment}.ipynb").write_bytes(raw)
         shutil.rmtree(submitted / EARLIER)
-        self._chown()
+        self.chown()
         return submitted
 
     def environment(self) -> dict[str, str]:
