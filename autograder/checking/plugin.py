@@ -53,14 +53,15 @@ class SolutionContext:
         self, cells: Sequence[Any], extra: Sequence[tuple[str, str]] = (), *, seed: int = PLAIN_SEED
     ) -> None:
         self.seed = seed
-        self._tested = load_cells(cells, extra)
+        self.tested = load_cells(cells, extra)
+        """The globals under test."""
         # Loaded apart: `given` puts calls to the reference into the namespace under test.
         self._reference = load_cells(cells)
 
     def student(self, seed: int, given: Sequence[str]) -> AbstractContextManager[Student]:
         """The namespace under test."""
         return local_student(
-            self._tested,
+            self.tested,
             is_solution_file,
             seed=seed,
             upcall=upcall_to(self._reference),
