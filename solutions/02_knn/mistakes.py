@@ -13,7 +13,11 @@ def as_rows(x):
 # --- compute_distances_two_loops
 
 
-@mistake("compute_distances_two_loops", "This is the distance, not its square: leave the root out.")
+@mistake(
+    "compute_distances_two_loops",
+    "This is the distance, not its square: leave the root out.",
+    family="function",
+)
 def two_loops_with_root(x_train, x_test):
     a, b = as_rows(x_train), as_rows(x_test)
     return np.array([[np.sqrt(np.sum((p - q) ** 2)) for q in b] for p in a])
@@ -28,6 +32,7 @@ def two_loops_absolute(x_train, x_test):
 @mistake(
     "compute_distances_two_loops",
     "The matrix is transposed: rows belong to training, columns to test images.",
+    family="transposed",
 )
 def two_loops_transposed(x_train, x_test):
     a, b = as_rows(x_train), as_rows(x_test)
@@ -50,14 +55,20 @@ def two_loops_overflow(x_train, x_test):
 
 
 @mistake(
-    "compute_distances_two_loops", "The squared differences are averaged over the pixels instead of summed."
+    "compute_distances_two_loops",
+    "The squared differences are averaged over the pixels instead of summed.",
+    family="scaled",
 )
 def two_loops_mean(x_train, x_test):
     a, b = as_rows(x_train), as_rows(x_test)
     return np.array([[np.mean((p - q) ** 2) for q in b] for p in a])
 
 
-@mistake("compute_distances_two_loops", "The loops start at 1: the first row and the first column stay zero.")
+@mistake(
+    "compute_distances_two_loops",
+    "The loops start at 1: the first row and the first column stay zero.",
+    family="partial",
+)
 def two_loops_from_one(x_train, x_test):
     a, b = as_rows(x_train), as_rows(x_test)
     dists = np.zeros((len(a), len(b)))
@@ -70,7 +81,11 @@ def two_loops_from_one(x_train, x_test):
 # --- compute_distances_one_loop
 
 
-@mistake("compute_distances_one_loop", "This is the distance, not its square: leave the root out.")
+@mistake(
+    "compute_distances_one_loop",
+    "This is the distance, not its square: leave the root out.",
+    family="function",
+)
 def one_loop_with_root(x_train, x_test):
     a, b = as_rows(x_train), as_rows(x_test)
     return np.stack([np.sqrt(np.sum((a - q) ** 2, axis=1)) for q in b], axis=1)
@@ -79,6 +94,7 @@ def one_loop_with_root(x_train, x_test):
 @mistake(
     "compute_distances_one_loop",
     "The sum has no axis: it runs over all training images, and each column holds one number throughout.",
+    family="broadcast",
 )
 def one_loop_summed_over_everything(x_train, x_test):
     a, b = as_rows(x_train), as_rows(x_test)
@@ -89,7 +105,9 @@ def one_loop_summed_over_everything(x_train, x_test):
 
 
 @mistake(
-    "compute_distances_one_loop", "The matrix is transposed: rows belong to training, columns to test images."
+    "compute_distances_one_loop",
+    "The matrix is transposed: rows belong to training, columns to test images.",
+    family="transposed",
 )
 def one_loop_transposed(x_train, x_test):
     a, b = as_rows(x_train), as_rows(x_test)
@@ -152,13 +170,16 @@ def no_loops_plus(x_train, x_test):
     "compute_distances_no_loops",
     "The sums of squares of the test images are missing: the order in each column is right, the "
     "distances are not.",
+    family="shifted",
 )
 def no_loops_without_test_squares(x_train, x_test):
     a, b = as_rows(x_train), as_rows(x_test)
     return np.sum(a**2, axis=1)[:, np.newaxis] - 2 * a @ b.T
 
 
-@mistake("compute_distances_no_loops", "The sums of squares of the training images are missing.")
+@mistake(
+    "compute_distances_no_loops", "The sums of squares of the training images are missing.", family="shifted"
+)
 def no_loops_without_train_squares(x_train, x_test):
     a, b = as_rows(x_train), as_rows(x_test)
     return np.sum(b**2, axis=1) - 2 * a @ b.T
@@ -167,6 +188,7 @@ def no_loops_without_train_squares(x_train, x_test):
 @mistake(
     "compute_distances_no_loops",
     "This is the distance, not its square; and where rounding leaves -1e-16, NaN.",
+    family="function",
 )
 def no_loops_with_root(x_train, x_test):
     a, b = as_rows(x_train), as_rows(x_test)
@@ -185,7 +207,9 @@ def no_loops_overflow(x_train, x_test):
 
 
 @mistake(
-    "compute_distances_no_loops", "The matrix is transposed: rows belong to training, columns to test images."
+    "compute_distances_no_loops",
+    "The matrix is transposed: rows belong to training, columns to test images.",
+    family="transposed",
 )
 def no_loops_transposed(x_train, x_test):
     a, b = as_rows(x_train), as_rows(x_test)
@@ -300,6 +324,7 @@ def arguments_exchanged(self, x, k=1):
     "knn_classifier",
     "accuracy counts the right answers instead of taking their share.",
     replaces="KNNClassifier.accuracy",
+    family="scaled",
 )
 def accuracy_counts(self, x, y, k=1):
     return np.sum(self.predict(x, k) == y)
@@ -309,12 +334,18 @@ def accuracy_counts(self, x, y, k=1):
     "knn_classifier",
     "accuracy is given in percent; it should go from 0 to 1.",
     replaces="KNNClassifier.accuracy",
+    family="scaled",
 )
 def accuracy_in_percent(self, x, y, k=1):
     return 100 * np.mean(self.predict(x, k) == y)
 
 
-@mistake("knn_classifier", "accuracy returns the share of wrong answers.", replaces="KNNClassifier.accuracy")
+@mistake(
+    "knn_classifier",
+    "accuracy returns the share of wrong answers.",
+    replaces="KNNClassifier.accuracy",
+    family="function",
+)
 def accuracy_is_the_error(self, x, y, k=1):
     return np.mean(self.predict(x, k) != y)
 
