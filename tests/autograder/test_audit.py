@@ -238,3 +238,26 @@ def test_the_command(assignment_with: Callable[..., Assignment], capsys: pytest.
     out, err = capsys.readouterr()
     assert "4 mistakes, 4 recognised: 3 problems" in out and "fewer than four mistakes: softmax (0)" in out
     assert err.splitlines()[0] == "  the bare stub passes softmax: test_asks_nothing."
+
+
+def test_mutants_die_in_the_sandbox_and_are_explained(assignment_with: Callable[..., Assignment]) -> None:
+    source = SOURCE.replace(
+        "    cache = x\n    ### END",
+        "    count = 0\n    while count < 1:\n        count += 1\n    cache = x\n    ### END",
+    )
+    assignment = assignment_with(tiny=source)
+    report = audit_assignment(assignment, mutants=True, explain=True, jobs=2)
+    mutation = report.mutation
+    assert mutation is not None
+    total = mutation.total
+    assert set(mutation.questions) == {"relu_forward", "softmax"}
+    assert total.timed_out >= 1  # `count += 1` removed, and the loop has no end
+    survivors = [mutant.what for mutant in mutation.survivors]
+    assert "reduction: out = np.maximum(x, 0) => out = np.minimum(x, 0)" not in survivors
+    assert "constant: while count < 1: => while count < 2:" in survivors  # it changes nothing that counts
+    assert total.dead > total.survived and 0 < total.explained <= total.dead
+    assert total.score == total.dead / (total.dead + total.survived)
+    dead = [outcome for step, outcome in report.outcomes if step.kind == "mutant" and outcome.failures]
+    told = {failure.told.mistake for outcome in dead for failure in outcome.failures if failure.told}
+    assert "wrong_sign" in told  # np.minimum is one of the known mistakes
+    assert any(mutant.key in problem for mutant in mutation.survivors for problem in report.problems)
