@@ -7,6 +7,7 @@ and, when pytest is simply run on tests/SLUG, the assignment's own solution.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -101,6 +102,13 @@ def derived_seed(seed: int, name: str) -> int:
     )
 
 
+def students_seed(seed: int, name: str) -> int:
+    """A seed for the student's own random numbers in a test; the student's code may see it, and must not find
+    the test's own from it.
+    """
+    return int.from_bytes(hashlib.blake2b(f"student {seed} {name}".encode(), digest_size=8).digest(), "big")
+
+
 def _context(request: pytest.FixtureRequest) -> Context:
     context = request.config.stash.get(CONTEXT, None)
     return context if context is not None else _solution(request.config, request.path.parent)
@@ -123,9 +131,7 @@ def student(request: pytest.FixtureRequest) -> Iterator[Student]:
     context = _context(request)
     mark = request.node.get_closest_marker("question")
     given = mark.kwargs.get("given", ()) if mark and request.config.stash.get(SERVE, False) else ()
-    with context.student(
-        derived_seed(context.seed, "student " + stable_name(request.node)), given
-    ) as student:
+    with context.student(students_seed(context.seed, stable_name(request.node)), given) as student:
         request.node.stash[EVENTS] = student
         token = current_student.set(student)
         try:

@@ -18,7 +18,7 @@ from autograder.checking.runner import Suite, SuiteError, SuiteTest, TestRun, ru
 from autograder.course import Assignment
 from autograder.course.results import QuestionResult, SubmissionResult, question_points
 from autograder.datasets import data_root
-from autograder.grading.identity import suite_files
+from autograder.grading.identity import numbers_seed, suite_files
 from autograder.grading.session import LoadedSubmission, SandboxContext
 from autograder.notebook.cells import Cell
 from autograder.notebook.intake import Intake, IntakeError, read_release, read_submission
@@ -78,8 +78,9 @@ class Grader:
             result.seconds = round(time.perf_counter() - start, 4)
             return Graded(result, None)
         result.sha256, result.repairs = intake.sha256, list(intake.repairs)
+        result.seed = numbers_seed(seed, intake.sha256)
         try:
-            result.questions, notes = self.grade_cells(intake.runnable, seed)
+            result.questions, notes = self.grade_cells(intake.runnable, result.seed)
         except SandboxError as error:
             result.status = "refused"
             result.reason = f"The sandbox failed twice on it: {error} Look at it by hand."

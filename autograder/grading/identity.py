@@ -72,6 +72,16 @@ def submission_seed(key: bytes, slug: str, student: str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
+def numbers_seed(seed: int, sha256: str) -> int:
+    """The seed of a test's numbers: a student's seed and the submission's digest.
+
+    So the same file always gets the same numbers, and the next one of the same student gets others: what a
+    report tells of the inputs and labels is worth nothing in the next attempt.
+    """
+    digest = hashlib.blake2b(f"{seed} {sha256}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
 def suite_files(assignment: Assignment) -> list[Path]:
     """The hidden suite, and the public one where there is one."""
     return sorted(assignment.tests.glob("test_*.py"))

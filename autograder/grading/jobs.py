@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -59,9 +60,22 @@ def refused(assignment: Assignment, student: str, reason: str, label: str, seed:
     return Graded(result, None)
 
 
-def _job(connection: Connection, root: Path, slug: str, options: Options) -> None:
+def processors(job: int, jobs: int) -> set[int]:
+    """A job's share of the processors: a submission that keeps threads busy slows down no other job's.
+    Empty where a process cannot choose.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return set()
+    usable = sorted(os.sched_getaffinity(0))
+    return set(usable[job % len(usable) :: jobs])
+
+
+def _job(connection: Connection, root: Path, slug: str, options: Options, share: set[int]) -> None:
     """The body of a grader process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
+    if share:
+        with contextlib.suppress(OSError):  # a processor may have gone: then all of them will do
+            os.sched_setaffinity(0, share)
     try:
         assignment = load_course(root).assignment(slug)
 
@@ -81,13 +95,13 @@ def _job(connection: Connection, root: Path, slug: str, options: Options) -> Non
 
 
 class _Job:
-    def __init__(self, assignment: Assignment, options: Options) -> None:
+    def __init__(self, assignment: Assignment, options: Options, share: set[int]) -> None:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         self.connection = ours
         self.task: Task | None = None
         self.process = context.Process(
-            target=_job, args=(theirs, assignment.root, assignment.slug, options), daemon=True
+            target=_job, args=(theirs, assignment.root, assignment.slug, options, share), daemon=True
         )
         self.process.start()
         theirs.close()
@@ -114,7 +128,7 @@ class Pool:
         self.sandbox: list[str] = []
 
     def __enter__(self) -> Pool:
-        self._jobs = [_Job(self._assignment, self._options) for _ in range(self._count)]
+        self._jobs = [self._start(number) for number in range(self._count)]
         try:
             for job in self._jobs:
                 self.sandbox = self._ready(job)
@@ -126,6 +140,9 @@ class Pool:
     def __exit__(self, *_: object) -> None:
         for job in self._jobs:
             job.end()
+
+    def _start(self, number: int) -> _Job:
+        return _Job(self._assignment, self._options, processors(number, self._count))
 
     def _ready(self, job: _Job) -> list[str]:
         try:
@@ -152,7 +169,7 @@ class Pool:
                     kind, answer = job.connection.recv()
                 except (EOFError, OSError):
                     job.end()
-                    self._jobs[self._jobs.index(job)] = job = _Job(self._assignment, self._options)
+                    self._jobs[self._jobs.index(job)] = job = self._start(self._jobs.index(job))
                     self._ready(job)
                     attempt = attempts.get(id(task), 1)
                     if attempt < MAX_ATTEMPTS:

@@ -33,7 +33,7 @@ from autograder.gradebook.errors import GradebookError
 from autograder.grading import Grader, Options, grade_one, jobs, journal, with_grader
 from autograder.grading import run as run_module
 from autograder.grading.grader import UNSAFE, Graded
-from autograder.grading.identity import StateError, course_key, submission_seed
+from autograder.grading.identity import StateError, course_key, numbers_seed, submission_seed
 from autograder.grading.journal import Journal
 from autograder.grading.recording import GradebookRecorder
 from autograder.grading.run import ReportError, RunOptions, check_report_path, grade_submissions, write_report
@@ -425,6 +425,21 @@ def test_students_see_numbers_of_their_own(course: Course) -> None:
     assert first == again != other
 
 
+def test_a_second_attempt_sees_other_numbers(course: Course) -> None:
+    """What the first report told of inputs and labels is worth nothing in the next attempt."""
+    assignment = course.assignment("tiny")
+    tells = "def softmax(scores):\n    raise ValueError(scores.tobytes().hex()[:400])"
+
+    def body(grader: Grader) -> list[str]:
+        files = [notebook(assignment, softmax=tells, own=f"attempt = {n}") for n in (1, 1, 2)]
+        results = [grader.grade(raw, "s", 1).result for raw in files]
+        return [result.questions[1].tests[0].message for result in results]
+
+    first, again, second = with_grader(assignment, body)
+    assert first == again != second
+    assert numbers_seed(1, "a") == numbers_seed(1, "a") != numbers_seed(1, "b")
+
+
 # Runs
 
 
@@ -544,6 +559,13 @@ def test_a_submission_that_kills_its_job_every_time_is_refused(
     assert reason == "The grader's process ended 2 times on it. Look at it by hand."
 
 
+def test_jobs_share_out_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs.os, "sched_getaffinity", lambda _: {0, 2, 4, 6, 8})
+    shares = [jobs.processors(number, 2) for number in range(2)]
+    assert shares == [{0, 4, 8}, {2, 6}]
+    assert [jobs.processors(number, 7) for number in (0, 4, 5)] == [{0}, {8}, {0}]
+
+
 def test_jobs_that_cannot_start_say_why(tmp_path: Path) -> None:
     course = course_at(tmp_path, test_hidden=HIDDEN.replace('"softmax"', '"sofmax"'))
     with pytest.raises(jobs.JobError, match="sofmax"):
@@ -599,8 +621,9 @@ def instant(monkeypatch: pytest.MonkeyPatch) -> list[str]:
                     task.found.read(1 << 20), read_release(assignment.release_notebook), assignment.limits
                 )
                 result = SubmissionResult(
-                    student=task.found.student, score=1.0, max_score=5.0, seed=task.seed, sha256=intake.sha256
-                )
+                    student=task.found.student, score=1.0, max_score=5.0, sha256=intake.sha256,
+                    seed=numbers_seed(task.seed, intake.sha256),
+                )  # fmt: skip
                 yield Graded(result, intake)
 
         return body(["landlock"], grade)

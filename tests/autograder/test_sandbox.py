@@ -736,7 +736,7 @@ def test_processes_of_its_own_end_a_submission(box: Box, children: str) -> None:
     body = {
         "fork bomb": "pass",
         "computing": "if pid == 0:\n            while True: pass",
-        "filling memory": "if pid == 0:\n            kept = [bytearray(2**26) for _ in range(3)]; time.sleep(60)",
+        "filling memory": "if pid == 0:\n            kept = b'x' * 200_000_000; time.sleep(60)",
         "orphans": "if pid == 0:\n            os.fork() and os._exit(0); time.sleep(60)",
     }[children]
     bomb = f"""
@@ -771,9 +771,8 @@ def test_memory_is_counted_over_all_processes(box: Box) -> None:
         time.sleep(0.5)
         return 1
     """
-    with box.loaded(cell, memory_mb=256) as worker:
-        with test_process(worker) as student:
-            assert student.touch() == 1  # what was loaded, and a test that copies it: both within the limit
+    with box.loaded(cell, memory_mb=256) as worker, test_process(worker) as student:
+        assert student.touch() == 1  # what was loaded, and a test that copies it: both within the limit
     three = """
 import os, time
 os.fork() and os.fork()
