@@ -100,8 +100,8 @@ def test_batches_are_mixed(student, rng):
         batches, order = cut(student, x, y, 10, int(seed))
         firsts.append(order[0])
         for batch in batches:
-            # Ten of 60 at random within 20 neighbours: one in a hundred thousand batches.
-            if np.ptp(batch[0]) < 20:
+            # Ten of 60 at random within 11 neighbours: one in a hundred million batches.
+            if np.ptp(batch[0]) < 11:
                 fail(
                     "A batch holds only neighbours.",
                     got=f"the examples {np.sort(batch[0][:, 0]).astype(int).tolist()}",

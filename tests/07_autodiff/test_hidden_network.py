@@ -289,7 +289,7 @@ def test_training_is_deterministic(student, rng):
 
 @pytest.mark.question("train", weight=2, given=OPS)
 def test_digits_are_learned(student, data, rng):
-    """A network trained on handwritten digits recognises at least 87 % of those it has not seen."""
+    """A network trained on handwritten digits recognises at least 85 % of those it has not seen."""
     digits = data("digits")
     x, y, permutation = disguise(digits.x_train, digits.y_train, rng, noise=0.1)
     x_test, y_test, _ = disguise(digits.x_test, digits.y_test, rng, noise=0.1, permutation=permutation)
@@ -299,7 +299,7 @@ def test_digits_are_learned(student, data, rng):
         losses = losses_of(student.train(net, x, y, epochs=8, batch_size=64, learning_rate=0.3, seed=1))
         assert_learns(losses, by_factor=3)
         # 20 seeds: 92.4 % and more (mean 94.6 %), the linear classifier 91.9 % and more
-        assert_accuracy(np.argmax(net(x_test).data, axis=1), y_test, 0.87, what="accuracy on unseen digits")
+        assert_accuracy(np.argmax(net(x_test).data, axis=1), y_test, 0.85, what="accuracy on unseen digits")
 
     try:
         check(student.MLP((64, 32, 10), "relu", seed=0))
