@@ -55,10 +55,16 @@ class _Process:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
+        """SIGKILL, and wait until it is gone. Nothing happens once it is closed."""
+        if self._pidfd < 0:
+            return
         with contextlib.suppress(OSError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         select.select([self._pidfd], [], [], 5.0)
+
+    @property
+    def closed(self) -> bool:
+        return self._pidfd < 0
 
     def close(self) -> None:
         self.channel.socket.close()
@@ -163,7 +169,9 @@ class Worker:
         return reply
 
     def close(self) -> None:
-        """End the submission's process and everything it started."""
+        """End the submission's process and everything it started. To close it twice does no harm."""
+        if self._process.closed:
+            return  # its number may be another process's by now
         if not self._own_pid_namespace:
             # Without a pid namespace the session's process group is what holds its descendants together.
             with contextlib.suppress(OSError):

@@ -33,7 +33,7 @@ from autograder.notebook.percent import read_source
 SEED = 20261030
 STUDENTS = 60
 KILLS = 20
-LIMITS = "limits: {call_seconds: 5, cell_seconds: 5, memory_mb: 512}\n"
+LIMITS = "limits: {memory_mb: 512}\n"
 MAIN = "from autograder.cli import main; main()"
 ANSWERS: list[dict[str, str | None]] = [
     {},
@@ -341,11 +341,21 @@ def test_a_zygote_or_worker_that_is_killed_changes_no_grade(course: Course) -> N
             killer.start()
             result = grader.grade(raw, "s", 1).result
             killer.join()
-            assert timeless(result.model_dump()) == timeless(expected.model_dump()), (turn, victims[-1])
+            assert verdicts(result) == verdicts(expected), (turn, victims[-1], result.repairs)
         return victims
 
     victims = with_grader(assignment, body)
     assert victims.count("zygote") >= 6 and victims.count("worker") >= 6
+
+
+def verdicts(result: SubmissionResult) -> Any:
+    """All of a result but how a process ended: of one that ends itself, the killer may have been quicker."""
+    document = timeless(result.model_dump())
+    for question in document["questions"]:
+        for test in question["tests"]:
+            if test["outcome"] == "crashed":
+                test["message"] = test["finding"] = None
+    return document
 
 
 FULL_DISK = """
