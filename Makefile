@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test lint unit suites notebooks audit record fresh build install accuracy fuzz clean
+.PHONY: bench-security help demo test lint unit suites notebooks audit record fresh build install accuracy fuzz clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -54,7 +54,7 @@ notebooks: $(INSTALLED) ## Releases up to date; solution notebooks execute and g
 
 audit: $(INSTALLED) ## Right answers earn everything, the stub nothing, each mistake loses its own question only
 	@echo "== audit"
-	@$(BIN)/autograder audit --seeds 3 --jobs 2 --mutants
+	@$(BIN)/autograder audit --seeds 2 --jobs 2
 
 record: $(INSTALLED) ## The audit with more seeds, kept in docs/audit.json and in the table of the README
 	@$(BIN)/autograder audit --seeds 20 --jobs 2 --record
@@ -69,6 +69,9 @@ bench: $(INSTALLED) ## Speed beside nbgrader, otter-grader and the bare tests: d
 
 accuracy: $(INSTALLED) ## The solutions on real data (AUTOGRADER_DATA), beside the figures they have to beat
 	@$(BIN)/autograder accuracy
+
+bench-security: $(INSTALLED) ## Attacks that succeed: here in every sandbox mode, and with nbgrader (half an hour)
+	@$(BIN)/python benchmarks/security.py
 
 build: $(INSTALLED) ## Sources to executed notebooks and releases
 	@$(BIN)/autograder build
