@@ -21,6 +21,16 @@ for _name in ("tiny_course", "gradebook_course", "damage_course", "damage_bank",
         sys.modules[_name] = _module
         _spec.loader.exec_module(_module)
 
+# The attack bank is a package; benchmarks/security.py imports it as well.
+if "attacks" not in sys.modules:
+    _folder = Path(__file__).with_name("attacks")
+    _spec = importlib.util.spec_from_file_location(
+        "attacks", _folder / "__init__.py", submodule_search_locations=[str(_folder)]
+    )
+    assert _spec is not None and _spec.loader is not None
+    sys.modules["attacks"] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules["attacks"])
+
 
 @pytest.fixture
 def tiny_course(tmp_path: Path) -> Path:

@@ -245,7 +245,7 @@ def test_linear(student, reference, rng):
     assert_close(student.linear(x, w, b), reference.linear(x, w, b), what="out")
 '''
 
-MISTAKES = '''\
+MISTAKES = """\
 # {SECRET:mistakes}
 import numpy as np
 from autograder.checking import mistake
@@ -254,7 +254,7 @@ from autograder.checking import mistake
 @mistake("softmax", "The scores are not shifted before the exponential, so that large ones overflow.")
 def not_shifted(scores):
     return np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-'''
+"""
 
 FILES = {
     "course.yml": COURSE,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from attacks.forge import framed
 from attacks.model import Attack, Document, code_cell
 

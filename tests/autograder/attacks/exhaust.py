@@ -12,12 +12,16 @@ _STUBS = {"*": "def {name}(*args):\n    raise NotImplementedError"}
 def _answering(name: str, says: str, source: str, cell: str = "") -> Attack:
     """Done in the answer to one question; the others stay unsolved, to keep the bank quick."""
     answers: Mapping[str, str] = {**_STUBS, "slope": source}
-    return Attack(name, "exhaust", says, cell=cell, answers=answers, unsafe=False, control=False, nbgrader=False)
+    return Attack(
+        name, "exhaust", says, cell=cell, answers=answers, unsafe=False, control=False, nbgrader=False
+    )
 
 
 def _loading(name: str, says: str, cell: str) -> Attack:
     """Done while the notebook is loaded."""
-    return Attack(name, "exhaust", says, cell=cell, answers=_STUBS, unsafe=False, control=False, nbgrader=False)
+    return Attack(
+        name, "exhaust", says, cell=cell, answers=_STUBS, unsafe=False, control=False, nbgrader=False
+    )
 
 
 TIME = [

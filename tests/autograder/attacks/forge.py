@@ -229,7 +229,10 @@ _ENDINGS = {
     "system-exit": ("raises SystemExit(0)", "raise SystemExit(0)"),
     "keyboard-interrupt": ("raises KeyboardInterrupt", "raise KeyboardInterrupt"),
     "generator-exit": ("raises GeneratorExit", "raise GeneratorExit"),
-    "skipped": ("raises an exception called Skipped", "raise type('Skipped', (BaseException,), {})('passed')"),
+    "skipped": (
+        "raises an exception called Skipped",
+        "raise type('Skipped', (BaseException,), {})('passed')",
+    ),
     "stop-iteration": ("raises StopIteration", "raise StopIteration(np.zeros(3))"),
     "not-a-failure": (
         "raises an exception called CheckFailure without a text",
@@ -265,9 +268,7 @@ def send(*frames):
 """
 
 
-def framed(
-    name: str, group: str, says: str, send: str, *, then: str = "return None", **more: Any
-) -> Attack:
+def framed(name: str, group: str, says: str, send: str, *, then: str = "return None", **more: Any) -> Attack:
     """An attack that writes messages of its own on the connection to the grader."""
     return Attack(
         name, group, says, cell=_SOCKETS, control=False, nbgrader=False,
@@ -318,7 +319,9 @@ hijack()
 """, answers={"*": "def {name}(*args):\n    hijack()\n    return np.zeros(3)"}),
 ]  # fmt: skip
 
-_REPORT = json.dumps({"assignment": "bank", "submissions": [{"student": "x", "score": 12, "status": "graded"}]})
+_REPORT = json.dumps(
+    {"assignment": "bank", "submissions": [{"student": "x", "score": 12, "status": "graded"}]}
+)
 
 OUTPUTS = [
     Attack("report-on-stdout", "forge", "a finished report on stdout, stderr and every descriptor",
@@ -398,7 +401,12 @@ def _grade_cells_say_ten(document: Document) -> None:
 
 
 def _swap_ids(document: Document) -> None:
-    wanted = {"softmax": "slope", "slope": "softmax", "test_softmax": "test_slope", "test_slope": "test_softmax"}
+    wanted = {
+        "softmax": "slope",
+        "slope": "softmax",
+        "test_softmax": "test_slope",
+        "test_slope": "test_softmax",
+    }
     for cell in document["cells"]:
         if grade_id(cell) in wanted:
             cell["metadata"]["nbgrader"]["grade_id"] = wanted[grade_id(cell)]

@@ -15,9 +15,8 @@ from typing import Any
 from attacks.model import GROUPS, Attack
 from attacks.modes import Mode
 from attacks.world import HALF, HONEST, Outcome, World, page_of
-
-from autograder.gradebook import default_url
 from autograder.course import load_course
+from autograder.gradebook import default_url
 
 COMMAND = [sys.executable, "-P", "-c", "from autograder.cli import main; main()"]
 DAEMON_SECONDS = 2.5
@@ -123,7 +122,13 @@ def _harmful_copy(copies: str) -> list[str]:
     for copy in filter(None, copies.split("\0")):
         for cell in json.loads(copy)["cells"]:
             kinds = {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
-            if kinds & {"text/html", "application/javascript", "image/svg+xml", "text/markdown", "text/latex"}:
+            if kinds & {
+                "text/html",
+                "application/javascript",
+                "image/svg+xml",
+                "text/markdown",
+                "text/latex",
+            }:
                 traces.append("an active output is in its graded copy")
             if cell["cell_type"] == "markdown" and "<script" in cell["source"]:
                 traces.append("a script is in a text of its graded copy")
@@ -136,9 +141,7 @@ def _said(entry: dict[str, Any]) -> str:
     return " | ".join(dict.fromkeys(message[:300] for message in messages if message))
 
 
-def _harm(
-    world: World, entries: dict[str, Any], before: dict[str, Any], output: bytes
-) -> list[str]:
+def _harm(world: World, entries: dict[str, Any], before: dict[str, Any], output: bytes) -> list[str]:
     harm = []
     for student in HONEST:
         score = entries[student]["score"] if student in entries else None
@@ -215,11 +218,13 @@ def counts(attacks: Sequence[Attack], runs: Sequence[Run]) -> dict[str, tuple[in
     return {group: (sum(values), len(values)) for group, values in found.items()}
 
 
-def grade_all(mode: Mode, attacks: Sequence[Attack], *, jobs: int = 2, sandbox: bool = True) -> list[Run]:
+def grade_all(
+    mode: Mode, attacks: Sequence[Attack], *, jobs: int = 2, sandbox: bool = True, bans: bool = True
+) -> list[Run]:
     """A world for each assignment that the attacks aim at."""
     runs = []
     for assignment in dict.fromkeys(attack.assignment for attack in attacks):
-        with World(mode, assignment=assignment) as world:
+        with World(mode, assignment=assignment, bans=bans) as world:
             chosen = [attack for attack in attacks if attack.assignment == assignment]
             runs.append(grade(world, chosen, jobs=jobs, sandbox=sandbox))
     return runs

@@ -112,9 +112,7 @@ def _refuse_namespaces() -> None:
     program += [(0x06, 0, 0, 0x7FFF0000)]
     raw = b"".join(struct.pack("HBBI", *instruction) for instruction in program)
     buffer = ctypes.create_string_buffer(raw, len(raw))
-    header = ctypes.create_string_buffer(
-        struct.pack("HxxxxxxQ", len(program), ctypes.addressof(buffer)), 16
-    )
+    header = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(program), ctypes.addressof(buffer)), 16)
     kernel.no_new_privileges()
     call = {"x86_64": 317, "aarch64": 277}[kernel.MACHINE]
     if kernel.syscall(call, 1, 0, ctypes.cast(header, ctypes.c_void_p)):

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
+
 from attacks.grade import DAEMON_SECONDS, Run
 from attacks.model import Attack, Document, cell_of, grade_id
 from attacks.world import HALF, HONEST, Outcome, World
-
 from autograder.course import load_course
 from autograder.notebook.percent import read_source
 
@@ -84,14 +84,22 @@ def _source(world: World) -> Document:
 
 
 def _run(world: World, *command: str) -> subprocess.CompletedProcess[bytes]:
-    program = [sys.executable, "-c", "from nbgrader.apps.nbgraderapp import NbGraderApp as A; A.launch_instance()"]
+    program = [
+        sys.executable,
+        "-c",
+        "from nbgrader.apps.nbgraderapp import NbGraderApp as A; A.launch_instance()",
+    ]
     environment = world.environment() | {
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
         "IPYTHONDIR": str(world.folder / "ipython"), "JUPYTER_RUNTIME_DIR": str(world.folder / "runtime"),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }  # fmt: skip
     return subprocess.run(
-        world.mode.command([*program, *command]), env=environment, cwd=world.root, capture_output=True, timeout=3000
+        world.mode.command([*program, *command]),
+        env=environment,
+        cwd=world.root,
+        capture_output=True,
+        timeout=3000,
     )
 
 
@@ -137,7 +145,9 @@ def autograde(world: World, attacks: Sequence[Attack]) -> Run:
         run.outcomes[attack.name] = outcome
     for student, wanted in ((HONEST[0], world.max_points), (HALF, 2.0)):
         if scores.get(student) != wanted:
-            run.harm.append(f"{student} got {scores.get(student)} of {wanted}: {done.stderr.decode()[-1500:]}")
+            run.harm.append(
+                f"{student} got {scores.get(student)} of {wanted}: {done.stderr.decode()[-1500:]}"
+            )
     return run
 
 

@@ -26,7 +26,6 @@ from typing import Any
 from attacks.course import FILES
 from attacks.model import Attack, Document, filled, notebook
 from attacks.modes import Mode
-
 from autograder.authoring.notebooks import release_notebook, serialise, solution_notebook
 from autograder.course import load_course
 from autograder.course.results import SubmissionResult
@@ -118,8 +117,8 @@ class World:
     Everything in it belongs to the mode's user, so that nothing but the sandbox protects it.
     """
 
-    def __init__(self, mode: Mode, *, assignment: str = "bank") -> None:
-        self.mode, self.assignment = mode, assignment
+    def __init__(self, mode: Mode, *, assignment: str = "bank", bans: bool = True) -> None:
+        self.mode, self.assignment, self._bans = mode, assignment, bans
         self.comm = f"bank-{secrets.token_hex(4)}"
         self.secrets: dict[str, str] = {}
         self.folder = Path(tempfile.mkdtemp(prefix="attacked-"))
@@ -158,6 +157,9 @@ class World:
             path = self.root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(re.sub(r"\{SECRET:(.*?)\}", lambda found: self._secret(found[1]), text))
+        if not self._bans:
+            rules = self.root / "course.yml"
+            rules.write_text(re.sub(r"    forbid: .*\n", "", rules.read_text()))
         course = load_course(self.root)
         for assignment in course.assignments:
             cells = read_source(assignment.source)
@@ -165,7 +167,9 @@ class World:
             assignment.release_notebook.write_bytes(serialise(release_notebook(assignment, cells)))
             assignment.solution_notebook.write_bytes(serialise(solution_notebook(assignment, cells)))
         with Gradebook(default_url(course), course) as gradebook:
-            result = SubmissionResult(student=EARLIER, score=0.0, max_score=course.assignment("bank").max_points)
+            result = SubmissionResult(
+                student=EARLIER, score=0.0, max_score=course.assignment("bank").max_points
+            )
             gradebook.record(course.assignment("bank"), [result])
         assignment = course.assignment(self.assignment)
         self.release: Document = json.loads(assignment.release_notebook.read_bytes())
@@ -308,6 +312,8 @@ class World:
 
 def page_of(root: Path, student: str, ending: str = "") -> str:
     """Everything that is written for a student, feedback pages and graded copies, NUL between the files."""
-    files = [path for kind in ("feedback", "autograded") for path in sorted((root / kind).rglob(f"*{ending}"))]
+    files = [
+        path for kind in ("feedback", "autograded") for path in sorted((root / kind).rglob(f"*{ending}"))
+    ]
     own = [path for path in files if student in (path.stem, *path.relative_to(root).parts) and path.is_file()]
     return "\0".join(path.read_text(errors="replace") for path in own)
