@@ -298,8 +298,8 @@ def test_digits_are_learned(student, data, rng):
     def check(net):
         losses = losses_of(student.train(net, x, y, epochs=8, batch_size=64, learning_rate=0.3, seed=1))
         assert_learns(losses, by_factor=3)
-        # 93.7 % with a standard deviation of 1.8 % over ten seeds, the linear classifier 92 % and more; after one
-        # epoch instead of eight at most 73 %, with steps divided by the batch size at most 28 %.
+        # 93.7 % with a standard deviation of 1.8 % over ten seeds, the linear classifier 92 % and more; after
+        # one epoch instead of eight at most 73 %, with steps divided by the batch size at most 28 %.
         assert_accuracy(np.argmax(net(x_test).data, axis=1), y_test, 0.85, what="accuracy on unseen digits")
 
     try:
