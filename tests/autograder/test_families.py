@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,10 @@ from autograder.checking import assert_close, assert_stable
 from autograder.checking.failure import CheckFailure
 from autograder.checking.families import relate, relate_lists
 from autograder.checking.named_numbers import NamedNumbers, named_numbers
+from autograder.checking.rendering import panel_html, panel_text
+from autograder.course.results import QuestionResult, SubmissionResult, TestResult
+from autograder.publishing.class_report import _diagnoses
+from autograder.student.check import check_namespace
 
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(6, 4))
@@ -187,3 +192,42 @@ def test_names_come_from_the_call() -> None:
     assert list(numbers.arrays) == ["x"]
     assert numbers.factor_in_words(1 / 0.75, 1e-6) == "1/(1 - p) with p = 0.25"
     assert numbers.factor_in_words(3.3, 1e-6) == ""
+
+
+PUBLIC = '''
+import numpy as np
+import pytest
+from autograder.checking import assert_close
+
+
+@pytest.mark.question("mean")
+def test_mean(student):
+    """The mean over the examples."""
+    x = np.random.default_rng(2).normal(size=(6, 4))
+    assert_close(student.mean(x), x.mean(axis=0), what="mean")
+'''
+
+
+def test_check_names_a_family_where_there_is_no_bank(tmp_path: Path) -> None:
+    suite = tmp_path / "test_public.py"
+    suite.write_text(PUBLIC)
+    (right,) = check_namespace("mean", {"mean": lambda x: x.sum(axis=0) / len(x)}, suite)
+    assert (right.outcome, right.diagnosis, right.family) == ("passed", None, "")
+    (wrong,) = check_namespace("mean", {"mean": lambda x: x.sum(axis=0)}, suite)
+    assert wrong.family == "scaled" and wrong.diagnosis is not None
+    assert wrong.diagnosis.startswith("Every element is the right one times 6, and 6 is the length of axis 0")
+    text, html = panel_text("mean", [wrong], 0.1), panel_html("mean", [wrong], 0.1)
+    for panel in (text, html):
+        assert "What the numbers show:" in panel and "known mistake" not in panel
+    known = wrong.model_copy(update={"family": ""})
+    assert "This looks like a known mistake:" in panel_text("mean", [known], 0.1)
+
+
+def test_the_class_report_counts_known_mistakes_only() -> None:
+    def submission(student: str, family: str) -> SubmissionResult:
+        test = TestResult(name="t", says="s", outcome="failed", diagnosis="Twice.", family=family)
+        question = QuestionResult(name="q", points=0, max_points=1, tests=[test])
+        return SubmissionResult(student=student, score=0, max_score=1, questions=[question])
+
+    made = _diagnoses([submission("a", ""), submission("b", "scaled")])
+    assert [(each["sentence"], each["count"]) for each in made] == [("Twice.", 1)]
