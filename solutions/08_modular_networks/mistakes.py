@@ -679,7 +679,7 @@ def net_penalty_in_gradients_only(self, X, y=None):
     return loss - 0.5 * self.reg * sum(float(np.sum(W * W)) for W in weights), grads
 
 
-def net_pass(self, X, y, *, relu_back=True, last_relu=False, drop_last=False, drop_first=False, shared=False):
+def net_pass(self, X, y, *, relu_back=True, last_relu=False, drop_last=False):
     """The network's loss with parts moved, added or left out."""
     p, last = self.params, self.num_layers
     out, backs = X.astype(self.dtype), []
@@ -696,11 +696,9 @@ def net_pass(self, X, y, *, relu_back=True, last_relu=False, drop_last=False, dr
         out, cache = affine_forward(out, p[f"W{layer}"], p[f"b{layer}"])
         backs.append((affine_backward, cache, (f"W{layer}", f"b{layer}")))
         if layer < last or last_relu:
-            if drop_first and layer < last:
-                out = drop(out)
             out, cache = relu_forward(out)
             backs.append((relu_backward if relu_back else lambda d, _: d, cache, None))
-            if not drop_first and layer < last:
+            if layer < last:
                 out = drop(out)
         if layer == last and drop_last:
             out = drop(out)
@@ -708,10 +706,7 @@ def net_pass(self, X, y, *, relu_back=True, last_relu=False, drop_last=False, dr
         return out
     loss, d = softmax_loss(out, y)
     grads = {}
-    shared_cache = next((cache for back, cache, _ in reversed(backs) if back is dropout_backward), None)
     for back, cache, names in reversed(backs):
-        if back is dropout_backward and shared:
-            cache = shared_cache
         if names is None:
             d = back(d, cache)
         else:
@@ -744,16 +739,6 @@ def net_relu_backward_skipped(self, X, y=None):
 )
 def net_dropout_on_scores(self, X, y=None):
     return net_pass(self, X, y, drop_last=True)
-
-
-@mistake(
-    "fully_connected_net",
-    "One dropout cache serves all layers, so that the gradient passes the mask of the last layer everywhere: "
-    "keep one per layer.",
-    replaces="FullyConnectedNet.loss",
-)
-def net_one_dropout_cache(self, X, y=None):
-    return net_pass(self, X, y, shared=True)
 
 
 @mistake(
