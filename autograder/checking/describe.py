@@ -39,7 +39,7 @@ def brief(value: Any, depth: int = 0) -> str:
             parts.append(f"... {len(value)} in all")
         return left + ", ".join(parts) + right
     if isinstance(value, dict) and depth < 2:
-        parts = [f"{key!r}: {brief(item, depth + 1)}" for key, item in list(value.items())[:8]]
+        parts = [f"{brief(key, 2)}: {brief(item, depth + 1)}" for key, item in list(value.items())[:8]]
         if len(value) > 8:
             parts.append(f"... {len(value)} keys")
         return "{" + ", ".join(parts) + "}"

@@ -19,6 +19,8 @@ from autograder.course import load_course
 from autograder.gradebook import default_url
 
 COMMAND = [sys.executable, "-P", "-c", "from autograder.cli import main; main()"]
+LONGEST_ENTRY = 400_000
+"""Characters of one submission in the report: 2000 cells make a long list of notes, a flood is longer."""
 DAEMON_SECONDS = 2.5
 """Longer than a process of an attack waits before it leaves its mark."""
 
@@ -99,6 +101,8 @@ def _outcome(
         traces.append(f"it was refused: {entry['reason']}")
     if "Traceback (most recent call last)" in text:
         traces.append("a traceback of the engine is in its report")
+    if len(text) > LONGEST_ENTRY:
+        traces.append(f"its entry in the report has {len(text):,} characters")
     traces += _harmful_html(html, attack.name)
     traces += _harmful_copy(page_of(world.root, entry["student"], ".ipynb"))
     outcome.said = _said(entry)
