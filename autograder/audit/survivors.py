@@ -135,7 +135,11 @@ def review_file(survivors: Sequence[Mutant]) -> str:
     """The survivors as entries for the list of equivalent mutants, reasons still to be written."""
     lines = []
     for mutant in survivors:
-        lines += [f"- key: {mutant.key}", f"  function: {mutant.function}", f"  what: {_quoted(mutant.what)}"]
+        lines += [
+            f"- key: '{mutant.key}'",
+            f"  function: {mutant.function}",
+            f"  what: {_quoted(mutant.what)}",
+        ]
         lines += ["  reason: ''"]
     return "\n".join(lines) + "\n"
 
