@@ -90,7 +90,7 @@ def command(*options: str, program: str = MAIN) -> list[str]:
 
 def grade(course: Course, *options: str, program: str = MAIN) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        command(*options, program=program), cwd=course.root, capture_output=True, text=True, timeout=300
+        command(*options, program=program), cwd=course.root, capture_output=True, text=True, timeout=1200
     )
     assert "Traceback" not in done.stderr
     return done
@@ -378,7 +378,7 @@ root = place / "course"
 shutil.copytree(source, root)
 ballast = place / "ballast"
 runs = []
-for free in (0, 16, 96, 240, 360, 440, 4000):
+for free in (0, 96, 240, 400, 4000):
     ballast.unlink(missing_ok=True)
     room = os.statvfs(place).f_bavail * os.statvfs(place).f_frsize - (free << 10)
     if room > 0:
@@ -410,7 +410,7 @@ def test_a_full_disk_costs_nothing_but_the_time_until_there_is_room(
     place.mkdir()
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(harried.root), str(place), *command("--resume")],
-        capture_output=True, text=True, timeout=300,
+        capture_output=True, text=True, timeout=1200,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
@@ -418,7 +418,7 @@ def test_a_full_disk_costs_nothing_but_the_time_until_there_is_room(
         pytest.skip(f"no file system of its own here: {told['skip']}")
     *failed, (status, said) = told["runs"]
     assert status == 0, said
-    assert len(failed) >= 4
+    assert len(failed) == 4
     assert any(status for status, _ in failed)
     for status, said in failed:
         assert "Traceback" not in said
@@ -459,7 +459,7 @@ def test_a_gradebook_that_another_program_holds(small: tuple[Course, dict[str, A
         time.sleep(4)
         assert waiting.poll() is None
         other.execute("ROLLBACK")
-        assert waiting.wait(timeout=120) == 0
+        assert waiting.wait(timeout=600) == 0
     assert outcome(harried) == expected
 
 
