@@ -136,7 +136,8 @@ class Submission:
             # IPython drops empty lines at the top; put back, so that lines are counted as the student sees
             # them.
             empty = len(source) - len(source.lstrip("\n"))
-            return ast.parse("\n" * empty + plain, self._label)
+            shown: ast.Module = ast.parse("\n" * empty + plain, self._label)
+            return shown
 
     def _run_part(self, source: str) -> None:
         exec(compile(self._parsed(source), self._label, "exec"), self.namespace)
@@ -144,7 +145,8 @@ class Submission:
 
 def _first_line(statement: ast.stmt) -> int:
     decorators = getattr(statement, "decorator_list", [])
-    return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
+    first: int = min([statement.lineno, *(decorator.lineno for decorator in decorators)])
+    return first
 
 
 def _defines(statement: ast.stmt) -> bool:
