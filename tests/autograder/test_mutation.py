@@ -180,4 +180,4 @@ def test_steps_and_the_file_for_review() -> None:
         "mutant", mutants[0].key, "f", 3, True,
     )  # fmt: skip
     text = review_file(report.survivors)
-    assert text.startswith(f"- key: {mutants[0].key}\n  function: f\n") and text.count("- key") == 1
+    assert text.startswith(f"- key: '{mutants[0].key}'\n  function: f\n") and text.count("- key") == 1
