@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: bench-security help demo test lint unit suites notebooks audit record fresh build install accuracy fuzz clean
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 install: $(INSTALLED) ## Make .venv and install everything into it
 

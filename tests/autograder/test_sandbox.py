@@ -375,6 +375,41 @@ def test_forbidden_packages_raise(box: Box) -> None:
         assert student.allowed() == 2.0
 
 
+def test_a_ban_reaches_whatever_leads_to_the_same(course: Path) -> None:
+    cell = """
+    import gc, sys, types
+    import numpy as np
+    y = np.arange(4.0)
+    kept = vars(np)["gradient"]
+
+    def by_its_module():
+        return np.lib._function_base_impl.gradient(y)
+
+    def from_before():
+        return kept(y)
+
+    def by_the_collector():
+        gc.unfreeze()
+        for value in gc.get_objects():
+            if type(value) is types.FunctionType and value.__name__ == "gradient":
+                return value(y)
+
+    def from_its_source():
+        return open(np.lib._function_base_impl.__file__).read()
+
+    def allowed():
+        return np.diff(y)
+    """
+    profile = Profile(forbid=("numpy.gradient",))
+    with open_box(course, profile) as box, box.loaded(cell) as worker, test_process(worker) as student:
+        for name in ("by_its_module", "from_before", "by_the_collector"):
+            with pytest.raises(StudentError, match=r"numpy\.gradient may not be used"):
+                getattr(student, name)()
+        with pytest.raises(StudentError, match="PermissionError"):
+            student.from_its_source()
+        assert student.allowed().tolist() == [1.0, 1.0, 1.0]
+
+
 def test_the_engine_is_not_there(box: Box) -> None:
     cells = [
         "from autograder import check, load_dataset\ncheck('anything')",
@@ -722,6 +757,37 @@ def test_tests_do_not_see_each_other_and_are_seeded(box: Box) -> None:
                 draws.append(student.draw())
     assert draws[0] == draws[1] != draws[2]
     assert draws[0][0] != draws[2][0] and draws[0][1] != draws[2][1]
+
+
+def test_tests_share_neither_memory_nor_open_files(box: Box) -> None:
+    cell = """
+    import mmap, os
+
+    kept = open("kept", "w+b", buffering=0)
+    reading, writing = os.pipe()
+    try:
+        shared = mmap.mmap(-1, 4096)
+    except PermissionError:
+        shared = None
+
+    def leave():
+        kept.write(b"left")
+        os.write(writing, b"left")
+        try:
+            open(os.path.join(os.path.dirname(os.getcwd()), "left"), "w").close()
+        except PermissionError:
+            return "refused"
+
+    def find():
+        kept.seek(0)
+        there = os.path.exists(os.path.join(os.path.dirname(os.getcwd()), "left"))
+        return shared is None, kept.read(), os.read(reading, 4), there
+    """
+    with box.loaded(cell) as worker:
+        with test_process(worker) as student:
+            assert student.leave() == "refused"
+        with test_process(worker) as student:
+            assert student.find() == (True, b"", b"", False)
 
 
 def test_more_tests_than_processes_are_allowed(box: Box) -> None:

@@ -36,7 +36,7 @@ def slope(y, dx):
     _slope("gradient-by-the-collector", "find the function among all objects", """
 import gc
 def slope(y, dx):
-    for value in gc.get_objects():
+    for value in (gc.unfreeze(), gc.get_objects())[1]:
         if type(value).__name__ == "function" and value.__name__ == "gradient" and "numpy" in value.__module__:
             return value(y, dx)
 """),
@@ -301,7 +301,7 @@ def mse_gradient(w, x, y):
             _BY_HAND + "    return kept.grad(loss, w)[0]", cell="""
 import gc, sys, torch
 kept = sys.modules.get("torch.autograd") or next(
-    value for value in gc.get_objects() if getattr(value, "__name__", "") == "torch.autograd")
+    value for value in (gc.unfreeze(), gc.get_objects())[1] if getattr(value, "__name__", "") == "torch.autograd")
 """),
     _tensor("autograd-by-a-tensor", "reach the module through a method of tensors", "mse_gradient", _BY_HAND + """
     return torch.Tensor.backward.__globals__["torch"].autograd.grad(loss, w)[0]
@@ -360,7 +360,7 @@ def linear(x, w, b):
     _tensor("functional-by-the-collector", "find the forbidden module's names among all objects", "linear", """
 import gc
 def linear(x, w, b):
-    for value in gc.get_objects():
+    for value in (gc.unfreeze(), gc.get_objects())[1]:
         if type(value) is dict and value.get("__name__") == "torch.nn.functional":
             return value["linear"](x, w, b)
 """),

@@ -305,7 +305,7 @@ def {name}(*args):
            control=False, nbgrader=False, cell="""
 import gc, sys
 def hijack():
-    for value in gc.get_objects():
+    for value in (gc.unfreeze(), gc.get_objects())[1]:
         kind = type(value)
         if kind.__name__ == "Service":
             kind.handle = lambda self, request, payload: ({"ok": True}, [], 0)

@@ -311,6 +311,7 @@ MEMORY = [
     Attack("garbage-collector", "read", "search every object that the collector knows", control=False,
         act=_SEARCH + """
         import gc
+        gc.unfreeze()
         for value in gc.get_objects()[:200000]:
             found = search(value, 3)
             if found:
