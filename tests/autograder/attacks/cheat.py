@@ -84,6 +84,7 @@ def slope(y, dx):
 """, control=False),
 ]  # fmt: skip
 
+# The control leaves out two that take longer, or more memory, to import than this course allows.
 PACKAGES = [
     Attack("scipy-softmax", "cheat", "a package that is not allowed", answers={
         "softmax": "def softmax(scores):\n    from scipy.special import softmax\n    return softmax(scores, axis=1)"}),
@@ -105,12 +106,12 @@ def softmax(scores):
     import scipy.special
     return scipy.special.softmax(scores, axis=1)
 """}),
-    Attack("sklearn-classifier", "cheat", "a ready-made classifier", answers={"nearest_centroid": """
+    Attack("sklearn-classifier", "cheat", "a ready-made classifier", control=False, answers={"nearest_centroid": """
 def nearest_centroid(x_train, y_train, x_test):
     from sklearn.neighbors import NearestCentroid
     return NearestCentroid().fit(x_train, y_train).predict(x_test)
 """}),
-    Attack("torch-softmax", "cheat", "another library that is not allowed", answers={"softmax": """
+    Attack("torch-softmax", "cheat", "another library that is not allowed", control=False, answers={"softmax": """
 def softmax(scores):
     import torch
     return torch.softmax(torch.from_numpy(scores), 1).numpy()
@@ -279,13 +280,13 @@ TENSORS = [
 import torch
 def mse_gradient(w, x, y):
     return torch.func.grad(lambda w: ((x @ w - y) ** 2).mean())(w)
-"""),
+""", control=False),  # torch.func is slow to import
     _tensor("forward-mode", "differentiate forwards, one direction after the other", "mse_gradient", """
 import torch
 def mse_gradient(w, x, y):
     f = lambda w: ((x @ w - y) ** 2).mean()
     return torch.stack([torch.func.jvp(f, (w,), (e,))[1] for e in torch.eye(len(w), dtype=w.dtype)])
-"""),
+""", control=False),
     _tensor("jacobian", "ask for the Jacobian", "mse_gradient", """
 import torch
 def mse_gradient(w, x, y):
