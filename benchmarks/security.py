@@ -4,8 +4,8 @@
     python benchmarks/security.py --skip-nbgrader
 
 An attack has succeeded that earned points which it does not deserve, read a secret, wrote outside, reached
-the network, or left a process. nbgrader is given the attacks that mean the same there and are harmless without
-a sandbox, in shards; it runs as an ordinary user where it can.
+the network, or left a process. nbgrader is given the attacks that mean the same there and are harmless
+without a sandbox, in shards; it runs as an ordinary user where it can.
 """
 
 from __future__ import annotations
