@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import time
 from pathlib import Path
 
-import nbformat
 from rich.table import Table
 from ruamel.yaml import YAML
 
@@ -15,16 +15,16 @@ from autograder.checking.mistakes import Mistake, read_mistakes
 from autograder.checking.plugin import SolutionContext
 from autograder.checking.runner import Suite, run_suite
 from autograder.cli.grading import GradeCommand, graded_report
-from autograder.cli.sampleclass import Sample, SampleClass
+from autograder.cli.sampleclass import Sample, SampleClass, file_of
 from autograder.cli.screen import console
 from autograder.course import Assignment, Course, CourseError, Problem, load_course
 from autograder.course.results import Report, question_points
-from autograder.grading.identity import course_key, submission_seed, suite_files
+from autograder.grading.identity import course_key, numbers_seed, submission_seed, suite_files
 from autograder.grading.run import write_report
 from autograder.notebook.percent import read_source
 from autograder.publishing import bundle_release, write_feedback
 
-CALL_SECONDS = 2
+CALL_SECONDS = 4
 """Deadline of a call in the demonstration, so that its endless loops end soon."""
 COPIED = ("solutions", "tests", "datasets", "nbgrader_config.py")
 
@@ -110,8 +110,10 @@ def _hand_in(course: Course, assignment: Assignment) -> list[Sample]:
     solution = read_source(assignment.source)
 
     def make(suite: Suite) -> list[Sample]:
-        def score_of(mistake: Mistake, student: str) -> float:
-            seed = submission_seed(key, assignment.slug, student)
+        def score_of(mistake: Mistake, student: str, file: bytes) -> float:
+            seed = numbers_seed(
+                submission_seed(key, assignment.slug, student), hashlib.sha256(file).hexdigest()
+            )
             context = SolutionContext(solution, [mistake.cell], seed=seed)
             runs = suite.run(context)
             return round(
@@ -135,7 +137,7 @@ def _hand_in(course: Course, assignment: Assignment) -> list[Sample]:
     for sample in samples:
         place = course.root / "submitted" / sample.student / assignment.slug
         place.mkdir(parents=True)
-        nbformat.write(sample.notebook, place / assignment.release_notebook.name)
+        (place / assignment.release_notebook.name).write_bytes(file_of(sample.notebook))
     return samples
 
 

@@ -54,6 +54,11 @@ def _followed_by(text: str) -> Callable[[str], str]:
     return lambda source: f"{source}\n\n{text}"
 
 
+def file_of(notebook: nbformat.NotebookNode) -> bytes:
+    """What is handed in."""
+    return f"{nbformat.writes(notebook)}\n".encode()
+
+
 class SampleClass:
     """Makes submissions from an assignment's release.
 
@@ -61,8 +66,8 @@ class SampleClass:
         assignment: the assignment, released.
         solution: the cells of its source.
         mistakes: its known mistakes.
-        score_of: the score of the solution with a mistake in place for a student's seed, found without the
-        sandbox.
+        score_of: the score of the solution with a mistake in place, for the seed of a student and of the
+        file that they hand in, found without the sandbox.
         short: the question with the fewest tests, which the slow accidents befall.
     """
 
@@ -71,7 +76,7 @@ class SampleClass:
         assignment: Assignment,
         solution: Sequence[Cell],
         mistakes: Sequence[Mistake],
-        score_of: Callable[[Mistake, str], float],
+        score_of: Callable[[Mistake, str, bytes], float],
         short: str,
     ) -> None:
         self._assignment, self._solution, self._mistakes = assignment, solution, mistakes
@@ -95,7 +100,8 @@ class SampleClass:
         for number, mistake in enumerate(self._six_mistakes(), start=4):
             notebook = self._solved(changed={mistake.question: _followed_by(mistake.source)})
             student = f"{number:02}-mistake"
-            yield Sample(student, f"mistake: {mistake.name}", notebook, self._score_of(mistake, student))
+            expected = self._score_of(mistake, student, file_of(notebook))
+            yield Sample(student, f"mistake: {mistake.name}", notebook, expected)
         half = [
             question.name for question in self._assignment.questions[: len(self._assignment.questions) // 2]
         ]
