@@ -15,10 +15,10 @@ from autograder.datasets import (
     DatasetMissing,
     FetchError,
     dataset_path,
-    fetch,
     list_datasets,
     load_dataset,
 )
+from autograder.datasets.fetching import fetch
 
 FIRST_LABELS = [0, 0, 1, 0, 1, 1, 1, 1, 1, 0, 0, 0]
 MEAN = 0.6712802660602029
