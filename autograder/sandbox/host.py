@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import socket
 import stat
 import subprocess
@@ -20,6 +19,7 @@ from pathlib import Path
 from autograder.sandbox import kernel
 from autograder.sandbox.paths import readable_paths
 from autograder.sandbox.peers import HELLO_SECONDS, Worker, WorkerLimits
+from autograder.sandbox.removal import remove_tree
 from autograder.sandbox.verdicts import SandboxError
 
 START_SECONDS = 120.0
@@ -177,7 +177,7 @@ class Zygote:
             self._process.kill()
             _, stderr = self._process.communicate()
         if self._boxes is not None:
-            shutil.rmtree(self._boxes, ignore_errors=True)
+            remove_tree(self._boxes)
         return bytes(stderr or b"")
 
 

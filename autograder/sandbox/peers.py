@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import signal
 import socket
 import struct
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from autograder.sandbox.limits import WorkerLimits
+from autograder.sandbox.removal import remove_tree
 from autograder.sandbox.verdicts import CallTimeout, SandboxError, WorkerLost
 from autograder.sandbox.wire import Channel, Deadline, Decoder, Encoder, PeerClosed, WireError
 
@@ -179,7 +179,7 @@ class Worker:
         self._process.kill()
         self._process.close()
         if self._box is not None:
-            shutil.rmtree(self._box, ignore_errors=True)
+            remove_tree(self._box)
 
 
 class TestProcess:

@@ -32,6 +32,7 @@ from autograder.course.results import SubmissionResult
 from autograder.gradebook import default_url
 from autograder.gradebook.database import Gradebook
 from autograder.notebook.percent import read_source
+from autograder.sandbox.removal import remove_tree
 
 HONEST = tuple(f"honest-{number}" for number in range(4))
 HALF = "honest-half"
@@ -146,7 +147,7 @@ class World:
         for pid in self.left_over(0):
             with suppress(OSError):
                 os.kill(pid, 9)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_tree(self.folder)
 
     def _secret(self, what: str) -> str:
         self.secrets[what] = f"SECRET-{secrets.token_hex(8)}"
