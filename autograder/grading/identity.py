@@ -13,6 +13,7 @@ from pathlib import Path
 
 from autograder import __version__
 from autograder.course import Assignment, Course
+from autograder.course.files import cannot_write
 
 STATE_FOLDER = ".autograder"
 
@@ -61,9 +62,7 @@ def _draw_key(path: Path) -> None:
             with contextlib.suppress(OSError):
                 Path(draft).unlink()
     except OSError as error:
-        raise StateError(
-            f"Cannot write {path}: {error.strerror}. Grade from a course folder that you may write to."
-        ) from error
+        raise StateError(cannot_write(path, error)) from error
 
 
 def submission_seed(key: bytes, slug: str, student: str) -> int:

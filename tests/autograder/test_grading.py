@@ -723,6 +723,7 @@ def test_a_full_disk_at_the_end_costs_no_second_grading(
     def deliver(report: Report) -> None:
         write_report(report, path)
 
+    course_key(course)  # drawn while there was room
     with monkeypatch.context() as patched, pytest.raises(ReportError, match=r"disk is full.*--resume"):
         patched.setattr(os, "fsync", full_disk)
         run(course, folder, deliver=deliver)
