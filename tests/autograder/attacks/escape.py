@@ -75,7 +75,7 @@ if os.fork() == 0:
         marker()
     os._exit(0)
 time.sleep(0.1)
-raise LookupError("seen by its marker")"""),
+raise LookupError("seen by its marker")""", control=False),
     _act("deathless", "a child that no longer dies with its parent", """
 if os.fork() == 0:
     libc.prctl(1, 0, 0, 0, 0)
