@@ -67,6 +67,8 @@ if os.waitpid(pid, 0)[1]:
     _act("c-system", "run a shell by the C library", """
 if libc.system(b"touch " + OUTSIDE.encode() + b"/marker-c-system"):
     raise OSError"""),
+    # No control: the zygote's watch, which stays on without the sandbox, ends it too. With the watch taken
+    # out as well it does leave its mark.
     _act("daemon", "a process that outlives its parent and acts later", """
 if os.fork() == 0:
     os.setsid()
