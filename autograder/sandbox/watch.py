@@ -20,6 +20,8 @@ MOST_PROCESSES = 4
 """The submission's own, a test's, the one before that is just ending, and the parent that holds the
 namespaces."""
 MOST_FILES = 16384
+MOST_NESTED = 100
+"""Folders inside one another."""
 SLACK = 64 << 20
 """Bytes beyond the limit: what Python and the libraries take for themselves is no submission's fault."""
 
@@ -79,7 +81,7 @@ class Watch:
             return True
         if sum(max(0, self._memory(member) - self._base) for member in family) > watched.memory + SLACK:
             return True
-        return watched.box is not None and _overfull(watched.box, watched.disk)
+        return watched.box is not None and overfull(watched.box, watched.disk)
 
     def _family(self, pid: int) -> list[int]:
         found = [pid]
@@ -133,15 +135,38 @@ class Watch:
         return (resident - shared) * resource.getpagesize()
 
 
-def _overfull(box: str, most: int) -> bool:
+def overfull(box: str, most: int) -> bool:
+    """Whether `box` holds more than it may, or hides what it holds: folders nested deeper than any honest
+    work's, with longer paths than the kernel takes, or that may not be entered.
+
+    Depth is kept on a list, not by calls: submissions nest thousands of folders in an instant.
+    """
     used = files = 0
-    for folder, folders, names in os.walk(box):
-        files += len(folders) + len(names)
-        if files > MOST_FILES:
+    waiting = [(box, 0)]
+    while waiting:
+        folder, depth = waiting.pop()
+        if depth > MOST_NESTED:
             return True
-        for name in names:
-            with contextlib.suppress(OSError):
-                used += os.lstat(os.path.join(folder, name)).st_blocks * 512  # noqa: PTH118
-        if used > most:
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    files += 1
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append((entry.path, depth + 1))
+                    else:
+                        used += _on_disk(entry)
+                    if files > MOST_FILES or used > most:
+                        return True
+        except FileNotFoundError:  # it was removed meanwhile
+            continue
+        except OSError:
             return True
     return False
+
+
+def _on_disk(entry: os.DirEntry[str]) -> int:
+    """Bytes."""
+    try:
+        return entry.stat(follow_symlinks=False).st_blocks * 512
+    except OSError:
+        return 0

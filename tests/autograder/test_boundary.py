@@ -328,7 +328,8 @@ def test_a_process_that_answers_as_it_likes_only_loses_its_verdict() -> None:
             process._reason()
             worker._process.close()
             os.waitpid(worker.pid, 0)
-    assert len(ends) >= 4, ends
+    # Any other exception would have come out; and both kinds of answer were met.
+    assert sum(ends.values()) == 72 and ends["value"] and ends["WorkerLost"], ends
 
 
 @pytest.mark.parametrize("status", [2**40, -1, 77, 0x7F, 1.5, "9", None, [9], True, float("nan")])
