@@ -10,6 +10,7 @@ Loaded inside the sandbox; imports nothing of the engine but the wire codec.
 from __future__ import annotations
 
 import linecache
+import operator
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,11 @@ from autograder.sandbox.wire import Decoder, Encoder, Handle, WireError
 
 MAX_TEXT = 2000
 _MISSING = object()
+_BUILTINS: dict[str, Callable[..., Any]] = {
+    **{"len": len, "list": list, "dict": dict, "iter": iter, "next": next},
+    "getitem": operator.getitem,
+}
+"""What a suite may do with an object that stayed here, beside calling it and reading its attributes."""
 
 Upcall = Callable[[str, tuple[Any, ...], dict[str, Any]], Any]
 """Calls a function of the grader by name: (name, args, kwargs) -> (value, dictionaries); the latter are
@@ -122,6 +128,9 @@ class Service:
         operation = request["op"]
         if operation == "call":
             return self._call(request, payload)
+        if operation == "builtin":
+            args, _ = Decoder(payload, self._resolve).decode(request["args"])
+            return _BUILTINS[request["name"]](*args)
         if operation == "get":
             return getattr(self._target(request), request["name"])
         if operation == "set":

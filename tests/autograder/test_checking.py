@@ -469,6 +469,41 @@ def test_a_local_student_leaves_torchs_random_state_alone() -> None:
     assert torch.equal(torch.rand(2), expected)
 
 
+def test_builtins_reach_objects_that_stayed() -> None:
+    source = """
+class Loader:
+    def __len__(self): return 3
+    def __getitem__(self, i): return [(i, object())][0] if i < 3 else [][0]
+    def keys(self): return ["a", "b"]
+def loader(): return Loader()
+list = dict = len = None
+"""
+    with student_of(source) as student:
+        loader = student.loader()
+        assert student.builtin("len", loader) == 3
+        assert [number for number, _ in student.builtin("list", loader)] == [0, 1, 2]
+        assert student.builtin("getitem", loader, 2)[0] == 2
+        with pytest.raises(StudentError, match="IndexError"):
+            student.builtin("getitem", loader, 3)
+        steps = student.builtin("iter", loader)
+        assert [student.builtin("next", steps)[0] for _ in range(2)] == [0, 1]
+
+
+def test_a_model_is_made_and_read_where_the_students_code_is() -> None:
+    torch = pytest.importorskip("torch")
+    with student_of("import torch") as student:
+        there = student.value("torch")
+        model = there.nn.Sequential(there.nn.Linear(3, 2), there.nn.BatchNorm1d(2)).double()
+        model.load_state_dict(
+            {**student.builtin("dict", model.state_dict()), "0.bias": torch.tensor([1.0, 2.0])}
+        )
+        weights = student.builtin("dict", model.state_dict())
+        assert weights["0.bias"].dtype == torch.float64
+        assert weights["0.bias"].tolist() == [1.0, 2.0]
+        out = model.eval()(torch.zeros(4, 3, dtype=torch.float64))
+        assert torch.allclose(out, weights["0.bias"] / (1 + 1e-5) ** 0.5)
+
+
 # Mistakes
 
 
