@@ -23,12 +23,12 @@ right_train = train
 # --- linear_forward
 
 
-@mistake("linear_forward", "The biases are missing: b is added to every row of x w.")
+@mistake("linear_forward", "The biases are missing: b is added to every row of x w.", family="shifted")
 def linear_without_bias(x, w, b):
     return x @ w, (x, w)
 
 
-@mistake("linear_forward", "The biases are subtracted. They are added.")
+@mistake("linear_forward", "The biases are subtracted. They are added.", family="shifted")
 def linear_bias_subtracted(x, w, b):
     return x @ w - b, (x, w)
 
@@ -36,6 +36,7 @@ def linear_bias_subtracted(x, w, b):
 @mistake(
     "linear_forward",
     "Only the first example gets its bias: b belongs to the outputs, and every example has all of these.",
+    family="partial",
 )
 def linear_bias_on_first_example(x, w, b):
     out = x @ w
@@ -56,13 +57,19 @@ def linear_with_relu(x, w, b):
 # --- linear_backward
 
 
-@mistake("linear_backward", "db is not summed over the batch: it needs one number for each bias.")
+@mistake(
+    "linear_backward", "db is not summed over the batch: it needs one number for each bias.", family="reduced"
+)
 def linear_db_not_summed(dout, cache):
     dx, dw, _ = right_linear_backward(dout, cache)
     return dx, dw, dout
 
 
-@mistake("linear_backward", "db is a mean over the batch. It is the sum: nothing in this layer divides by N.")
+@mistake(
+    "linear_backward",
+    "db is a mean over the batch. It is the sum: nothing in this layer divides by N.",
+    family="scaled",
+)
 def linear_db_averaged(dout, cache):
     dx, dw, _ = right_linear_backward(dout, cache)
     return dx, dw, dout.mean(axis=0)
@@ -72,6 +79,7 @@ def linear_db_averaged(dout, cache):
     "linear_backward",
     "dw is divided by the batch size. If the loss is a mean, dout holds the division already, and it is now "
     "done twice.",
+    family="scaled",
 )
 def linear_dw_averaged(dout, cache):
     dx, dw, db = right_linear_backward(dout, cache)
@@ -84,13 +92,21 @@ def linear_db_over_outputs(dout, cache):
     return dx, dw, dout.sum(axis=1)
 
 
-@mistake("linear_backward", "dw comes out transposed: it should be x transposed times dout, shape (D, M).")
+@mistake(
+    "linear_backward",
+    "dw comes out transposed: it should be x transposed times dout, shape (D, M).",
+    family="transposed",
+)
 def linear_dw_transposed(dout, cache):
     dx, dw, db = right_linear_backward(dout, cache)
     return dx, dw.T, db
 
 
-@mistake("linear_backward", "db has a second axis: keepdims makes it (1, M), and b has the shape (M,).")
+@mistake(
+    "linear_backward",
+    "db has a second axis: keepdims makes it (1, M), and b has the shape (M,).",
+    family="reshaped",
+)
 def linear_db_keepdims(dout, cache):
     dx, dw, _ = right_linear_backward(dout, cache)
     return dx, dw, dout.sum(axis=0, keepdims=True)
@@ -174,14 +190,20 @@ def relu_backward_in_place(dout, cache):
 # --- softmax_cross_entropy_forward
 
 
-@mistake("softmax_cross_entropy_forward", "The loss is summed over the batch. It should be the mean.")
+@mistake(
+    "softmax_cross_entropy_forward",
+    "The loss is summed over the batch. It should be the mean.",
+    family="scaled",
+)
 def loss_summed(scores, y):
     loss, cache = right_loss_forward(scores, y)
     return loss * len(y), cache
 
 
 @mistake(
-    "softmax_cross_entropy_forward", "The sign is missing: the loss is minus the logarithm, and positive."
+    "softmax_cross_entropy_forward",
+    "The sign is missing: the loss is minus the logarithm, and positive.",
+    family="sign",
 )
 def loss_sign(scores, y):
     loss, cache = right_loss_forward(scores, y)
@@ -191,6 +213,7 @@ def loss_sign(scores, y):
 @mistake(
     "softmax_cross_entropy_forward",
     "exp overflows for scores of 1000: subtract each example's largest score first.",
+    family="unstable",
 )
 def loss_overflows(scores, y):
     _, cache = right_loss_forward(scores, y)
@@ -203,6 +226,7 @@ def loss_overflows(scores, y):
     "softmax_cross_entropy_forward",
     "The largest score of the whole batch is subtracted from all examples. One that is 1000 lower is then "
     "divided by a sum of zeros: subtract each example's own maximum.",
+    family="unstable",
 )
 def loss_one_maximum(scores, y):
     _, cache = right_loss_forward(scores, y)
@@ -216,6 +240,7 @@ def loss_one_maximum(scores, y):
     "softmax_cross_entropy_forward",
     "The logarithm is taken of a probability that may be 0, which gives an infinite loss. Use "
     "log p = shifted score - log(sum of exp).",
+    family="unstable",
 )
 def loss_log_of_zero(scores, y):
     _, cache = right_loss_forward(scores, y)
@@ -253,7 +278,11 @@ def loss_all_classes(scores, y):
     return float(-(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))).mean()), cache
 
 
-@mistake("softmax_cross_entropy_forward", "The logarithm is to base 2; the natural one belongs here.")
+@mistake(
+    "softmax_cross_entropy_forward",
+    "The logarithm is to base 2; the natural one belongs here.",
+    family="scaled",
+)
 def loss_base_two(scores, y):
     loss, cache = right_loss_forward(scores, y)
     return loss / float(np.log(2)), cache
@@ -262,19 +291,29 @@ def loss_base_two(scores, y):
 # --- softmax_cross_entropy_backward
 
 
-@mistake("softmax_cross_entropy_backward", "The division by the batch size is missing: the loss is a mean.")
+@mistake(
+    "softmax_cross_entropy_backward",
+    "The division by the batch size is missing: the loss is a mean.",
+    family="scaled",
+)
 def loss_gradient_not_averaged(dout, cache):
     return right_loss_backward(dout, cache) * len(cache[1])
 
 
 @mistake(
-    "softmax_cross_entropy_backward", "The sign is reversed: it is p - 1 for the right class, not 1 - p."
+    "softmax_cross_entropy_backward",
+    "The sign is reversed: it is p - 1 for the right class, not 1 - p.",
+    family="sign",
 )
 def loss_gradient_sign(dout, cache):
     return -right_loss_backward(dout, cache)
 
 
-@mistake("softmax_cross_entropy_backward", "The upstream gradient is not used: multiply with dout.")
+@mistake(
+    "softmax_cross_entropy_backward",
+    "The upstream gradient is not used: multiply with dout.",
+    family="scaled",
+)
 def loss_gradient_without_upstream(dout, cache):
     return right_loss_backward(1.0, cache)
 
@@ -306,6 +345,7 @@ def loss_gradient_of_p(dout, cache):
 @mistake(
     "softmax_cross_entropy_backward",
     "The division is by the number of classes. It should be by the number of examples.",
+    family="scaled",
 )
 def loss_gradient_by_classes(dout, cache):
     return right_loss_backward(dout, cache) * len(cache[1]) / cache[0].shape[1]
@@ -327,20 +367,27 @@ def loss_gradient_in_place(dout, cache):
 @mistake(
     "initialize",
     "The spread is 1 / sqrt(D). Behind a ReLU, which stops half of the signal, it is sqrt(2 / D).",
+    family="scaled",
 )
 def initialize_without_two(sizes, seed=0):
     params = right_initialize(sizes, seed)
     return {name: value / np.sqrt(2) for name, value in params.items()}
 
 
-@mistake("initialize", "The spread is computed from the number of outputs. It is the inputs that are summed.")
+@mistake(
+    "initialize",
+    "The spread is computed from the number of outputs. It is the inputs that are summed.",
+    family="scaled",
+)
 def initialize_fan_out(sizes, seed=0):
     params = right_initialize(sizes, seed)
     return {name: np.sqrt(len(v) / v.shape[1]) * v if name[0] == "W" else v for name, v in params.items()}
 
 
 @mistake(
-    "initialize", "All layers have the spread of the first: D is the number of inputs of each very layer."
+    "initialize",
+    "All layers have the spread of the first: D is the number of inputs of each very layer.",
+    family="scaled",
 )
 def initialize_first_fan_in(sizes, seed=0):
     params = right_initialize(sizes, seed)
@@ -348,14 +395,20 @@ def initialize_first_fan_in(sizes, seed=0):
 
 
 @mistake(
-    "initialize", "2 / D is the variance. The weights should be drawn with its root, the standard deviation."
+    "initialize",
+    "2 / D is the variance. The weights should be drawn with its root, the standard deviation.",
+    family="function, scaled",
 )
 def initialize_variance(sizes, seed=0):
     params = right_initialize(sizes, seed)
     return {name: np.sqrt(2 / len(v)) * v if name[0] == "W" else v for name, v in params.items()}
 
 
-@mistake("initialize", "The weights are zero: all units of a layer then stay copies of each other for good.")
+@mistake(
+    "initialize",
+    "The weights are zero: all units of a layer then stay copies of each other for good.",
+    family="zeros",
+)
 def initialize_zero(sizes, seed=0):
     return {name: np.zeros_like(value) for name, value in right_initialize(sizes, seed).items()}
 
@@ -445,12 +498,17 @@ def mlp_backward_two_layers(dscores, caches):
 @mistake(
     "mlp_backward",
     "All gradients are divided by the batch size. That belongs to the loss: dscores holds it already.",
+    family="scaled",
 )
 def mlp_backward_averaged(dscores, caches):
     return {name: g / len(dscores) for name, g in right_mlp_backward(dscores, caches).items()}
 
 
-@mistake("mlp_backward", "The gradients of weights are right and those of biases are zero: biases learn too.")
+@mistake(
+    "mlp_backward",
+    "The gradients of weights are right and those of biases are zero: biases learn too.",
+    family="zeros",
+)
 def mlp_backward_biases_fixed(dscores, caches):
     grads = right_mlp_backward(dscores, caches)
     return {name: np.zeros_like(g) if name[0] == "b" else g for name, g in grads.items()}
@@ -486,17 +544,19 @@ def mlp_backward_pops(dscores, caches):
 # --- sgd_step
 
 
-@mistake("sgd_step", "The step goes up the gradient, to where the loss grows: subtract.")
+@mistake("sgd_step", "The step goes up the gradient, to where the loss grows: subtract.", family="term, sign")
 def sgd_ascends(params, grads, learning_rate):
     return {name: value + learning_rate * grads[name] for name, value in params.items()}
 
 
-@mistake("sgd_step", "The learning rate is left out: the step is as long as the gradient.")
+@mistake(
+    "sgd_step", "The learning rate is left out: the step is as long as the gradient.", family="term, scaled"
+)
 def sgd_without_rate(params, grads, learning_rate):
     return {name: value - grads[name] for name, value in params.items()}
 
 
-@mistake("sgd_step", "Only the weights move. Biases are parameters too.")
+@mistake("sgd_step", "Only the weights move. Biases are parameters too.", family="term")
 def sgd_weights_only(params, grads, learning_rate):
     return {n: v - learning_rate * grads[n] if n[0] == "W" else v.copy() for n, v in params.items()}
 
@@ -534,12 +594,20 @@ def step_decay_smooth(step, learning_rate, factor, every):
     return learning_rate * factor ** (step / every)
 
 
-@mistake("step_decay", "The factor is applied in every step. It is applied once every so many steps.")
+@mistake(
+    "step_decay",
+    "The factor is applied in every step. It is applied once every so many steps.",
+    family="scaled",
+)
 def step_decay_each_step(step, learning_rate, factor, every):
     return learning_rate * factor**step
 
 
-@mistake("step_decay", "The factor is applied once and never again: it is raised to the power step // every.")
+@mistake(
+    "step_decay",
+    "The factor is applied once and never again: it is raised to the power step // every.",
+    family="scaled",
+)
 def step_decay_once(step, learning_rate, factor, every):
     return learning_rate * factor if step >= every else learning_rate
 
@@ -547,6 +615,7 @@ def step_decay_once(step, learning_rate, factor, every):
 @mistake(
     "step_decay",
     "The rate falls one step early: steps are counted from 0, so step `every` is the first lower one.",
+    family="offset, scaled",
 )
 def step_decay_early(step, learning_rate, factor, every):
     return learning_rate * factor ** ((step + 1) // every)
@@ -558,7 +627,9 @@ def step_decay_product(step, learning_rate, factor, every):
 
 
 @mistake(
-    "warmup_cosine", "The warm-up begins with a rate of 0, a step that does nothing: it is (t + 1) / T_w."
+    "warmup_cosine",
+    "The warm-up begins with a rate of 0, a step that does nothing: it is (t + 1) / T_w.",
+    family="offset, shifted",
 )
 def warmup_from_zero(step, num_steps, learning_rate, warmup_steps=0):
     if step < warmup_steps:
@@ -577,7 +648,9 @@ def cosine_from_zero(step, num_steps, learning_rate, warmup_steps=0):
 
 
 @mistake(
-    "warmup_cosine", "The half is missing: 1 + cos is 2 at the top, and the rate twice as large as asked for."
+    "warmup_cosine",
+    "The half is missing: 1 + cos is 2 at the top, and the rate twice as large as asked for.",
+    family="scaled",
 )
 def cosine_without_half(step, num_steps, learning_rate, warmup_steps=0):
     if step < warmup_steps:
@@ -635,7 +708,7 @@ def predict_absolute(params, x):
     return np.abs(mlp_forward(params, x)[0]).argmax(axis=1)
 
 
-@mistake("predict", "Classes are counted from 1. They count from 0.")
+@mistake("predict", "Classes are counted from 1. They count from 0.", family="offset")
 def predict_from_one(params, x):
     return mlp_forward(params, x)[0].argmax(axis=1) + 1
 
@@ -697,13 +770,19 @@ def train_labels_left_behind(params, x, y, x_val, y_val, learning_rates, num_epo
     )
 
 
-@mistake("train", "The first learning rate is used in every step: step t has learning_rates[t].")
+@mistake(
+    "train", "The first learning rate is used in every step: step t has learning_rates[t].", family="partial"
+)
 def train_constant_rate(params, x, y, x_val, y_val, learning_rates, num_epochs, batch_size, seed=0):
     rates = [learning_rates[0]] * len(learning_rates)
     return right_train(params, x, y, x_val, y_val, rates, num_epochs, batch_size, seed)
 
 
-@mistake("train", "The step is counted anew in each epoch, so that each uses the first learning rates again.")
+@mistake(
+    "train",
+    "The step is counted anew in each epoch, so that each uses the first learning rates again.",
+    family="partial",
+)
 def train_rates_begin_again(params, x, y, x_val, y_val, learning_rates, num_epochs, batch_size, seed=0):
     rates = list(learning_rates)[: len(learning_rates) // num_epochs] * num_epochs
     return right_train(params, x, y, x_val, y_val, rates, num_epochs, batch_size, seed)
@@ -716,7 +795,11 @@ def train_accuracy_on_training_set(
     return right_train(params, x, y, x, y, learning_rates, num_epochs, batch_size, seed)
 
 
-@mistake("train", "The loss is measured after the step: history holds each batch's loss before its step.")
+@mistake(
+    "train",
+    "The loss is measured after the step: history holds each batch's loss before its step.",
+    family="offset",
+)
 def train_loss_after_step(params, x, y, x_val, y_val, learning_rates, num_epochs, batch_size, seed=0):
     rng = np.random.default_rng(seed)
     history = {"loss": [], "val_accuracy": []}

@@ -23,6 +23,7 @@ right_mlp_parameters = MLP.parameters
     "unbroadcast",
     "Only the axes missing in front are summed over. An axis of size 1 was stretched as well: sum over it, "
     "and keep it with size 1.",
+    family="reduced",
 )
 def stretched_axes_left(gradient, shape):
     return gradient.sum(axis=tuple(range(gradient.ndim - len(shape))))
@@ -31,6 +32,7 @@ def stretched_axes_left(gradient, shape):
 @mistake(
     "unbroadcast",
     "The stretched axes vanish: (3, 1) comes back as (3,). Sum over them with keepdims=True.",
+    family="reshaped",
 )
 def stretched_axes_dropped(gradient, shape):
     gradient = gradient.sum(axis=tuple(range(gradient.ndim - len(shape))))
@@ -50,6 +52,7 @@ def axes_from_the_left(gradient, shape):
 @mistake(
     "unbroadcast",
     "The copies are averaged. Each of them changes the result, and their effects add up: sum, not mean.",
+    family="scaled",
 )
 def averaged(gradient, shape):
     total = right_unbroadcast(gradient, shape)
@@ -136,6 +139,7 @@ def data_as_it_came(self, data, requires_grad=False):
     "tensor",
     "The gradients of a + b are not unbroadcast: a row that was added to a matrix gets a matrix.",
     replaces="add_backward",
+    family="reduced",
 )
 def add_not_unbroadcast(dout, cache):
     return dout, dout
@@ -145,6 +149,7 @@ def add_not_unbroadcast(dout, cache):
     "tensor",
     "In a + b only the gradient of b is unbroadcast. Either operand may be the smaller one.",
     replaces="add_backward",
+    family="reduced",
 )
 def add_only_b_unbroadcast(dout, cache):
     return dout, unbroadcast(dout, cache[1])
@@ -198,6 +203,7 @@ def go_back(order, output, gradient, *, collect=lambda old, new: old + new, keep
 @mistake(
     "backpropagate",
     "Where a tensor is used several times, the last gradient to arrive replaces the others: add them up.",
+    family="scaled",
 )
 def fan_out_replaced(output, gradient=None):
     go_back(ancestors(output)[::-1], output, gradient, collect=lambda old, new: new)
@@ -286,6 +292,7 @@ def stored_gradient_sent_on(output, gradient=None):
     "backpropagate",
     "A second backward replaces the gradients of the first, or sets them to zero before it begins. They are "
     "added to what is there; zero_grad is there for whoever wants that gone.",
+    family="scaled",
 )
 def second_pass_replaces(output, gradient=None):
     go_back(ancestors(output)[::-1], output, gradient, keep=lambda old, new: new)
@@ -309,6 +316,7 @@ def added_in_place(output, gradient=None):
 @mistake(
     "backpropagate",
     "The operands of an op are kept as a set, or visited once each, so that x * x counts x only once.",
+    family="scaled",
 )
 def operands_as_a_set(output, gradient=None):
     arrived = {id(output): seed(output, gradient)}
@@ -342,6 +350,7 @@ def constants_get_gradients(output, gradient=None):
     "arithmetic",
     "The gradient of b in a - b lacks its minus sign.",
     replaces="sub_backward",
+    family="sign",
 )
 def sub_sign(dout, cache):
     return unbroadcast(dout, cache[0]), unbroadcast(dout, cache[1])
@@ -351,6 +360,7 @@ def sub_sign(dout, cache):
     "arithmetic",
     "In a - b the minus sign went to the gradient of a; it belongs to that of b.",
     replaces="sub_backward",
+    family="sign",
 )
 def sub_sign_on_a(dout, cache):
     return unbroadcast(-dout, cache[0]), unbroadcast(dout, cache[1])
@@ -394,6 +404,7 @@ def mul_summed_first(dout, cache):
     "arithmetic",
     "The gradient of b in a / b lacks its minus sign.",
     replaces="div_backward",
+    family="sign",
 )
 def div_sign(dout, cache):
     a, b = cache
@@ -437,6 +448,7 @@ def b_not_transposed(dout, cache):
     "matmul",
     "The gradient of b comes out transposed, (M, D): it is a.T @ dout, not dout.T @ a.",
     replaces="matmul_backward",
+    family="transposed",
 )
 def db_transposed(dout, cache):
     a, b = cache
@@ -448,6 +460,7 @@ def db_transposed(dout, cache):
     "The gradient of b is averaged over the rows of a. If the loss is a mean, its own gradient knows; here "
     "the rows are summed.",
     replaces="matmul_backward",
+    family="scaled",
 )
 def db_averaged(dout, cache):
     a, b = cache
@@ -482,6 +495,7 @@ def da_without_upstream(dout, cache):
     "The axis that has vanished is not put back before the gradient is spread: NumPy then matches the axes "
     "that are left from the right, which is the wrong way for all axes but the first.",
     replaces="sum_backward",
+    family="transposed",
 )
 def axis_not_put_back(dout, cache):
     return dout * np.ones(cache[0])
@@ -491,6 +505,7 @@ def axis_not_put_back(dout, cache):
     "sum_mean",
     "`if axis:` is false for axis 0 as well, so that a sum over axis 0 sums everything: ask `axis is None`.",
     replaces="sum_forward",
+    family="reduced",
 )
 def axis_zero_is_false(a, axis=None, keepdims=False):
     return a.sum(axis=axis if axis else None, keepdims=keepdims), (a.shape, axis, keepdims)
@@ -500,6 +515,7 @@ def axis_zero_is_false(a, axis=None, keepdims=False):
     "sum_mean",
     "keepdims is ignored in sum: with keepdims=True the axes summed over stay, with size 1.",
     replaces="sum_forward",
+    family="reshaped",
 )
 def keepdims_ignored(a, axis=None, keepdims=False):
     return a.sum(axis=axis), (a.shape, axis, False)
@@ -509,6 +525,7 @@ def keepdims_ignored(a, axis=None, keepdims=False):
     "sum_mean",
     "The axis is put back although keepdims has kept it: the gradient gets one axis too many.",
     replaces="sum_backward",
+    family="reshaped, broadcast",
 )
 def put_back_twice(dout, cache):
     shape, axis, _ = cache
@@ -522,6 +539,7 @@ def put_back_twice(dout, cache):
     "The gradient of the mean is divided by the size of the whole array, also where the mean runs over an "
     "axis: divide by the number of elements in each mean.",
     replaces="mean_backward",
+    family="scaled",
 )
 def mean_divided_by_size(dout, cache):
     spread = sum_backward(dout, cache[1])
@@ -532,6 +550,7 @@ def mean_divided_by_size(dout, cache):
     "sum_mean",
     "The gradient of the mean is divided by the length of axis 0, whatever the axis of the mean.",
     replaces="mean_backward",
+    family="scaled",
 )
 def mean_divided_by_rows(dout, cache):
     spread = sum_backward(dout, cache[1])
@@ -542,6 +561,7 @@ def mean_divided_by_rows(dout, cache):
     "sum_mean",
     "The gradient of the mean is that of the sum: divide it by the number of elements in each mean.",
     replaces="mean_backward",
+    family="scaled",
 )
 def mean_not_divided(dout, cache):
     return sum_backward(dout, cache[1])
@@ -599,6 +619,7 @@ def log_by_output(dout, cache):
     "exp_log",
     "log is the logarithm to base 10; the natural one is np.log.",
     replaces="log_forward",
+    family="scaled",
 )
 def log_base_ten(a):
     return np.log10(a), a
@@ -653,6 +674,7 @@ def sigmoid_twice(dout, cache):
     "activations",
     "For large a, exp(a) / (1 + exp(a)) is infinity divided by infinity. That form is for negative a only.",
     replaces="sigmoid_forward",
+    family="unstable",
 )
 def sigmoid_overflows(a):
     out = np.exp(a) / (1 + np.exp(a))
@@ -690,6 +712,7 @@ def tanh_of_input(dout, cache):
     "activations",
     "tanh is computed from exp(a) and exp(-a), one of which overflows for large a: use np.tanh.",
     replaces="tanh_forward",
+    family="unstable",
 )
 def tanh_overflows(a):
     out = (np.exp(a) - np.exp(-a)) / (np.exp(a) + np.exp(-a))
@@ -703,6 +726,7 @@ def tanh_overflows(a):
     "softmax_cross_entropy",
     "The largest score of each row is not subtracted, and exp of a large score overflows.",
     replaces="softmax_cross_entropy_forward",
+    family="unstable",
 )
 def softmax_overflows(scores, labels):
     log_p = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
@@ -714,6 +738,7 @@ def softmax_overflows(scores, labels):
     "The largest score of the whole batch is subtracted. A row far below it underflows to 0 / 0: take the "
     "maximum of each row by itself.",
     replaces="softmax_cross_entropy_forward",
+    family="unstable",
 )
 def one_maximum_for_all(scores, labels):
     shifted = scores - scores.max()
@@ -726,6 +751,7 @@ def one_maximum_for_all(scores, labels):
     "The logarithm is taken of a probability that may have been rounded to 0. Compute log p without p: the "
     "shifted score minus the logarithm of the sum.",
     replaces="softmax_cross_entropy_forward",
+    family="unstable",
 )
 def log_of_rounded_probability(scores, labels):
     _, cache = right_softmax_forward(scores, labels)
@@ -737,6 +763,7 @@ def log_of_rounded_probability(scores, labels):
     "softmax_cross_entropy",
     "The loss is the sum over the rows; it should be their mean.",
     replaces="softmax_cross_entropy_forward",
+    family="scaled",
 )
 def loss_summed(scores, labels):
     loss, cache = right_softmax_forward(scores, labels)
@@ -747,6 +774,7 @@ def loss_summed(scores, labels):
     "softmax_cross_entropy",
     "The gradient is not divided by the number of rows N, though the loss is.",
     replaces="softmax_cross_entropy_backward",
+    family="scaled",
 )
 def gradient_not_divided(dout, cache):
     return right_softmax_backward(dout, cache) * len(cache[1])
@@ -756,6 +784,7 @@ def gradient_not_divided(dout, cache):
     "softmax_cross_entropy",
     "The upstream gradient of the loss is ignored: in 2 * loss, every gradient is twice as large.",
     replaces="softmax_cross_entropy_backward",
+    family="scaled",
 )
 def loss_upstream_ignored(dout, cache):
     return right_softmax_backward(1.0, cache)
@@ -787,6 +816,7 @@ def label_subtracted_everywhere(dout, cache):
     "softmax_cross_entropy",
     "The gradient is divided by the number of all scores, N * K; the loss is a mean over the N rows.",
     replaces="softmax_cross_entropy_backward",
+    family="scaled",
 )
 def divided_by_all_scores(dout, cache):
     return right_softmax_backward(dout, cache) / cache[0].shape[1]
@@ -862,6 +892,7 @@ def biases_without_gradient(self, sizes, activation="relu", seed=0):
     "mlp",
     "The weights have the standard deviation 2 / D_in. That is the variance: take the root of it.",
     replaces="MLP.__init__",
+    family="function, scaled",
 )
 def root_forgotten(self, sizes, activation="relu", seed=0):
     right_mlp_init(self, sizes, activation, seed)
@@ -873,6 +904,7 @@ def root_forgotten(self, sizes, activation="relu", seed=0):
     "mlp",
     "The standard deviation of the weights is taken from the number of outputs; D_in is the number of rows.",
     replaces="MLP.__init__",
+    family="scaled",
 )
 def scaled_by_outputs(self, sizes, activation="relu", seed=0):
     right_mlp_init(self, sizes, activation, seed)

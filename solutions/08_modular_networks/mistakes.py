@@ -33,7 +33,7 @@ right_solver_train = Solver.train
 # --- affine
 
 
-@mistake("affine_forward", "The bias is missing: add b to each row of the product.")
+@mistake("affine_forward", "The bias is missing: add b to each row of the product.", family="shifted")
 def affine_without_bias(x, w, b):
     out, cache = right_affine_forward(x, w, b)
     return out - b, cache
@@ -42,6 +42,7 @@ def affine_without_bias(x, w, b):
 @mistake(
     "affine_forward",
     "The bias is added once for each feature, inside the sum over d. It belongs outside: once per output.",
+    family="shifted",
 )
 def affine_bias_per_feature(x, w, b):
     out, cache = right_affine_forward(x, w, b)
@@ -77,7 +78,11 @@ def affine_changes_shape_of_x(x, w, b):
     return out, cache
 
 
-@mistake("affine_forward", "The output of a batch of one has lost its batch axis: keep the shape (1, M).")
+@mistake(
+    "affine_forward",
+    "The output of a batch of one has lost its batch axis: keep the shape (1, M).",
+    family="reshaped",
+)
 def affine_squeezed(x, w, b):
     out, cache = right_affine_forward(x, w, b)
     return out.squeeze(), cache
@@ -86,13 +91,18 @@ def affine_squeezed(x, w, b):
 @mistake(
     "affine_backward",
     "db is not summed over the batch: its shape matches b only because of broadcasting.",
+    family="reduced",
 )
 def bias_gradient_not_summed(dout, cache):
     dx, dw, _ = right_affine_backward(dout, cache)
     return dx, dw, dout
 
 
-@mistake("affine_backward", "db averages over the batch; the gradient is the sum over all examples.")
+@mistake(
+    "affine_backward",
+    "db averages over the batch; the gradient is the sum over all examples.",
+    family="scaled",
+)
 def bias_gradient_averaged(dout, cache):
     dx, dw, db = right_affine_backward(dout, cache)
     return dx, dw, db / len(dout)
@@ -104,25 +114,33 @@ def bias_gradient_over_outputs(dout, cache):
     return dx, dw, dout.sum(axis=1)
 
 
-@mistake("affine_backward", "db has the shape (1, M), because of keepdims; b has the shape (M,).")
+@mistake(
+    "affine_backward",
+    "db has the shape (1, M), because of keepdims; b has the shape (M,).",
+    family="reshaped",
+)
 def bias_gradient_with_axis(dout, cache):
     dx, dw, db = right_affine_backward(dout, cache)
     return dx, dw, db[None]
 
 
-@mistake("affine_backward", "dw averages over the batch; the gradient is the sum over all examples.")
+@mistake(
+    "affine_backward",
+    "dw averages over the batch; the gradient is the sum over all examples.",
+    family="scaled",
+)
 def weight_gradient_averaged(dout, cache):
     dx, dw, db = right_affine_backward(dout, cache)
     return dx, dw / len(dout), db
 
 
-@mistake("affine_backward", "dx is still in rows: give it the shape of x.")
+@mistake("affine_backward", "dx is still in rows: give it the shape of x.", family="reshaped")
 def input_gradient_in_rows(dout, cache):
     dx, dw, db = right_affine_backward(dout, cache)
     return dx.reshape(len(dx), -1), dw, db
 
 
-@mistake("affine_backward", "dw is transposed: it has the shape of w, (D, M).")
+@mistake("affine_backward", "dw is transposed: it has the shape of w, (D, M).", family="transposed")
 def weight_gradient_transposed(dout, cache):
     dx, dw, db = right_affine_backward(dout, cache)
     return dx, dw.T, db
@@ -267,7 +285,11 @@ def affine_relu_mask_on_input(dout, cache):
 # --- losses
 
 
-@mistake("svm_loss", "The right class is counted as well, which adds its margin of 1 for each example.")
+@mistake(
+    "svm_loss",
+    "The right class is counted as well, which adds its margin of 1 for each example.",
+    family="shifted",
+)
 def svm_counts_right_class(x, y):
     loss, dx = right_svm_loss(x, y)
     return loss + 1.0, dx
@@ -278,13 +300,15 @@ def svm_without_margin(x, y):
     return right_svm_loss(x - np.eye(x.shape[1])[y] * -1.0, y)
 
 
-@mistake("svm_loss", "The loss is summed over the batch: divide it by N, and the gradient too.")
+@mistake(
+    "svm_loss", "The loss is summed over the batch: divide it by N, and the gradient too.", family="scaled"
+)
 def svm_summed(x, y):
     loss, dx = right_svm_loss(x, y)
     return loss * len(y), dx * len(y)
 
 
-@mistake("svm_loss", "The loss is averaged and the gradient is not: divide it by N too.")
+@mistake("svm_loss", "The loss is averaged and the gradient is not: divide it by N too.", family="scaled")
 def svm_gradient_summed(x, y):
     loss, dx = right_svm_loss(x, y)
     return loss, dx * len(y)
@@ -331,7 +355,11 @@ def svm_largest_only(x, y):
     return float(margins.max(axis=1).sum() / len(y)), dx
 
 
-@mistake("softmax_loss", "exp overflows for large scores: subtract the largest score of each row first.")
+@mistake(
+    "softmax_loss",
+    "exp overflows for large scores: subtract the largest score of each row first.",
+    family="unstable",
+)
 def softmax_not_shifted(x, y):
     rows = np.arange(len(y))
     with np.errstate(all="ignore"):
@@ -346,6 +374,7 @@ def softmax_not_shifted(x, y):
     "softmax_loss",
     "The largest score of the whole batch is subtracted: rows with small scores lose their digits. Take the "
     "maximum of each row.",
+    family="unstable",
 )
 def softmax_shifted_by_batch(x, y):
     rows = np.arange(len(y))
@@ -362,6 +391,7 @@ def softmax_shifted_by_batch(x, y):
     "softmax_loss",
     "The logarithm is taken of probabilities that may have been rounded to 0: compute log p = x - "
     "log(sum(exp(x))).",
+    family="unstable",
 )
 def softmax_log_of_zero(x, y):
     rows = np.arange(len(y))
@@ -374,13 +404,17 @@ def softmax_log_of_zero(x, y):
     return float(loss), dx / len(y)
 
 
-@mistake("softmax_loss", "The loss is summed over the batch: divide it by N, and the gradient too.")
+@mistake(
+    "softmax_loss",
+    "The loss is summed over the batch: divide it by N, and the gradient too.",
+    family="scaled",
+)
 def softmax_summed(x, y):
     loss, dx = right_softmax_loss(x, y)
     return loss * len(y), dx * len(y)
 
 
-@mistake("softmax_loss", "The loss is averaged and the gradient is not: divide it by N too.")
+@mistake("softmax_loss", "The loss is averaged and the gradient is not: divide it by N too.", family="scaled")
 def softmax_gradient_summed(x, y):
     loss, dx = right_softmax_loss(x, y)
     return loss, dx * len(y)
@@ -393,13 +427,13 @@ def softmax_gradient_is_p(x, y):
     return loss, dx
 
 
-@mistake("softmax_loss", "The sign of the loss is wrong: it is minus the mean of log p.")
+@mistake("softmax_loss", "The sign of the loss is wrong: it is minus the mean of log p.", family="sign")
 def softmax_wrong_sign(x, y):
     loss, dx = right_softmax_loss(x, y)
     return -loss, -dx
 
 
-@mistake("softmax_loss", "The mean runs over all N * K entries, not over the N examples.")
+@mistake("softmax_loss", "The mean runs over all N * K entries, not over the N examples.", family="scaled")
 def softmax_mean_over_classes(x, y):
     loss, dx = right_softmax_loss(x, y)
     return loss / x.shape[1], dx / x.shape[1]
@@ -419,7 +453,9 @@ def dropout_with(x, dropout_param, factor, rate=None):
 
 
 @mistake(
-    "dropout_forward", "What is kept is not scaled: divide it by 1 - p, so that the expected output is x."
+    "dropout_forward",
+    "What is kept is not scaled: divide it by 1 - p, so that the expected output is x.",
+    family="scaled",
 )
 def dropout_not_scaled(x, dropout_param):
     return dropout_with(x, dropout_param, 1.0)
@@ -429,24 +465,33 @@ def dropout_not_scaled(x, dropout_param):
     "dropout_forward",
     "p is taken for the probability of keeping: here it is the probability of dropping. At p = 0.5 the two "
     "agree.",
+    family="scaled",
 )
 def dropout_p_keeps(x, dropout_param):
     p = dropout_param["p"]
     return dropout_with(x, dropout_param, 1 / p if p else 1.0, rate=1 - p)
 
 
-@mistake("dropout_forward", "What is kept is divided by p; divide it by 1 - p. At p = 0.5 the two agree.")
+@mistake(
+    "dropout_forward",
+    "What is kept is divided by p; divide it by 1 - p. At p = 0.5 the two agree.",
+    family="scaled",
+)
 def dropout_divided_by_p(x, dropout_param):
     p = dropout_param["p"]
     return dropout_with(x, dropout_param, 1 / p if p else 1.0)
 
 
-@mistake("dropout_forward", "What is kept is multiplied by 1 - p instead of divided by it.")
+@mistake("dropout_forward", "What is kept is multiplied by 1 - p instead of divided by it.", family="scaled")
 def dropout_multiplied(x, dropout_param):
     return dropout_with(x, dropout_param, 1 - dropout_param["p"])
 
 
-@mistake("dropout_forward", "The factor is 2 for every p; it is 1 / (1 - p), which is 2 at p = 0.5 only.")
+@mistake(
+    "dropout_forward",
+    "The factor is 2 for every p; it is 1 / (1 - p), which is 2 at p = 0.5 only.",
+    family="scaled",
+)
 def dropout_always_doubled(x, dropout_param):
     return dropout_with(x, dropout_param, 2.0)
 
@@ -455,6 +500,7 @@ def dropout_always_doubled(x, dropout_param):
     "dropout_forward",
     "Test mode multiplies by 1 - p. That belongs to dropout that does not scale in training; inverted "
     "dropout leaves x as it is.",
+    family="scaled",
 )
 def dropout_scaled_at_test_time(x, dropout_param):
     if dropout_param["mode"] == "test":
@@ -498,12 +544,15 @@ def dropout_backward_passes_all(dout, cache):
 @mistake(
     "dropout_backward",
     "The gradient is masked but not scaled: what is kept was divided by 1 - p on the way there.",
+    family="scaled",
 )
 def dropout_backward_not_scaled(dout, cache):
     return dout if cache is None else dout * (cache > 0)
 
 
-@mistake("dropout_backward", "The scale is applied twice: the mask in the cache holds it already.")
+@mistake(
+    "dropout_backward", "The scale is applied twice: the mask in the cache holds it already.", family="scaled"
+)
 def dropout_backward_scaled_twice(dout, cache):
     return dout if cache is None else dout * cache * cache
 
@@ -515,13 +564,19 @@ def dropout_backward_new_mask(dout, cache):
     return dout * np.random.permutation(cache.ravel()).reshape(cache.shape)
 
 
-@mistake("dropout_backward", "The gradient is divided by the factor of the forward pass: multiply it, too.")
+@mistake(
+    "dropout_backward",
+    "The gradient is divided by the factor of the forward pass: multiply it, too.",
+    family="scaled",
+)
 def dropout_backward_divided(dout, cache):
     return dout if cache is None else np.where(cache > 0, dout / np.maximum(cache, 1), 0)
 
 
 @mistake(
-    "dropout_backward", "The gradient in test mode is 0; there out is x, and the gradient passes as it is."
+    "dropout_backward",
+    "The gradient in test mode is 0; there out is x, and the gradient passes as it is.",
+    family="zeros",
 )
 def dropout_backward_test_mode(dout, cache):
     return 0 * dout if cache is None else dout * cache
@@ -543,6 +598,7 @@ def net_ten_classes(self, hidden_dims, *args, **sizes):
     "fully_connected_net",
     "weight_scale is used as the variance of the weights; it is their standard deviation.",
     replaces="FullyConnectedNet.__init__",
+    family="function, scaled",
 )
 def net_scale_as_variance(self, hidden_dims, *args, weight_scale=1e-2, **sizes):
     right_net_init(self, hidden_dims, *args, weight_scale=np.sqrt(weight_scale), **sizes)
@@ -610,6 +666,7 @@ def change_penalty(self, loss, grads, change):
     "fully_connected_net",
     "The last layer is not regularised: the loop over the weights ends one layer too early.",
     replaces="FullyConnectedNet.loss",
+    family="term",
 )
 def net_last_layer_free(self, X, y=None):
     if y is None:
@@ -621,6 +678,7 @@ def net_last_layer_free(self, X, y=None):
     "fully_connected_net",
     "The biases are regularised too; the penalty is on W only.",
     replaces="FullyConnectedNet.loss",
+    family="term",
 )
 def net_biases_penalised(self, X, y=None):
     if y is None:
@@ -633,6 +691,7 @@ def net_biases_penalised(self, X, y=None):
     "fully_connected_net",
     "The penalty lacks its factor 1/2: the loss adds 1/2 * reg * sum(W**2), whose gradient is reg * W.",
     replaces="FullyConnectedNet.loss",
+    family="term",
 )
 def net_penalty_without_half(self, X, y=None):
     if y is None:
@@ -646,6 +705,7 @@ def net_penalty_without_half(self, X, y=None):
     "fully_connected_net",
     "The gradient of the penalty is 2 * reg * W; with the factor 1/2 in the loss it is reg * W.",
     replaces="FullyConnectedNet.loss",
+    family="term",
 )
 def net_penalty_gradient_doubled(self, X, y=None):
     if y is None:
@@ -658,6 +718,7 @@ def net_penalty_gradient_doubled(self, X, y=None):
     "fully_connected_net",
     "The penalty is in the loss but not in the gradients: add reg * W to the gradient of each W.",
     replaces="FullyConnectedNet.loss",
+    family="term",
 )
 def net_penalty_in_loss_only(self, X, y=None):
     if y is None:
@@ -670,6 +731,7 @@ def net_penalty_in_loss_only(self, X, y=None):
     "fully_connected_net",
     "The penalty is in the gradients but not in the loss: add 1/2 * reg * sum(W**2) for each W.",
     replaces="FullyConnectedNet.loss",
+    family="term",
 )
 def net_penalty_in_gradients_only(self, X, y=None):
     if y is None:
@@ -770,6 +832,7 @@ def net_dropout_always(self, X, y=None):
     "fully_connected_net",
     "dropout is turned round before it is handed on: it is the probability of dropping already.",
     replaces="FullyConnectedNet.__init__",
+    family="scaled",
 )
 def net_dropout_turned_round(self, hidden_dims, *args, dropout=0.0, **sizes):
     right_net_init(self, hidden_dims, *args, dropout=1 - dropout if dropout else 0.0, **sizes)
@@ -779,6 +842,7 @@ def net_dropout_turned_round(self, hidden_dims, *args, dropout=0.0, **sizes):
     "fully_connected_net",
     "The loss is summed over the batch; softmax_loss gives the mean already, and so are its gradients.",
     replaces="FullyConnectedNet.loss",
+    family="scaled",
 )
 def net_summed_loss(self, X, y=None):
     if y is None:
@@ -793,23 +857,27 @@ def net_summed_loss(self, X, y=None):
 # --- update rules
 
 
-@mistake("sgd", "The step goes along the gradient, uphill: subtract it.")
+@mistake("sgd", "The step goes along the gradient, uphill: subtract it.", family="term, sign")
 def sgd_uphill(w, dw, config=None):
     next_w, config = right_sgd(w, dw, config)
     return 2 * w - next_w, config
 
 
-@mistake("sgd", "The learning rate is missing: w - learning_rate * dw.")
+@mistake("sgd", "The learning rate is missing: w - learning_rate * dw.", family="term, scaled")
 def sgd_without_rate(w, dw, config=None):
     return w - dw, right_sgd(w, dw, config)[1]
 
 
-@mistake("sgd", "The learning rate is written into the code; take it from the config.")
+@mistake("sgd", "The learning rate is written into the code; take it from the config.", family="term, scaled")
 def sgd_fixed_rate(w, dw, config=None):
     return w - 0.01 * dw, right_sgd(w, dw, config)[1]
 
 
-@mistake("sgd", "The gradient is divided by its length, which changes the length of every step.")
+@mistake(
+    "sgd",
+    "The gradient is divided by its length, which changes the length of every step.",
+    family="term, scaled",
+)
 def sgd_normalised(w, dw, config=None):
     _, config = right_sgd(w, dw, config)
     return w - config["learning_rate"] * dw / np.linalg.norm(dw), config
@@ -832,6 +900,7 @@ def momentum_forgotten(w, dw, config=None):
 @mistake(
     "sgd_momentum",
     "The velocity is subtracted although the gradient has its minus sign already: w + velocity.",
+    family="term, sign",
 )
 def momentum_subtracted(w, dw, config=None):
     _, config = right_momentum(w, dw, config)
@@ -841,13 +910,18 @@ def momentum_subtracted(w, dw, config=None):
 @mistake(
     "sgd_momentum",
     "The gradient is weighted with 1 - momentum, as in a running average; the velocity takes it in full.",
+    family="term, scaled",
 )
 def momentum_as_average(w, dw, config=None):
     mu = {"momentum": 0.9, **(config or {})}["momentum"]
     return right_momentum(w, (1 - mu) * dw, config)
 
 
-@mistake("sgd_momentum", "The gradient enters the velocity with a plus sign: the steps go uphill.")
+@mistake(
+    "sgd_momentum",
+    "The gradient enters the velocity with a plus sign: the steps go uphill.",
+    family="term, sign",
+)
 def momentum_uphill(w, dw, config=None):
     return right_momentum(w, -dw, config)
 
@@ -855,20 +929,21 @@ def momentum_uphill(w, dw, config=None):
 @mistake(
     "sgd_momentum",
     "This is Nesterov's form, which looks one step ahead: here w + velocity is asked for.",
+    family="term, scaled",
 )
 def momentum_nesterov(w, dw, config=None):
     _, config = right_momentum(w, dw, config)
     return w + config["momentum"] * config["velocity"] - config["learning_rate"] * dw, config
 
 
-@mistake("sgd_momentum", "The old velocity is used for the step, and only then is it updated.")
+@mistake("sgd_momentum", "The old velocity is used for the step, and only then is it updated.", family="term")
 def momentum_one_step_late(w, dw, config=None):
     before = (config or {}).get("velocity", np.zeros_like(w))
     _, config = right_momentum(w, dw, config)
     return w + before, config
 
 
-@mistake("sgd_momentum", "The momentum is written into the code; take it from the config.")
+@mistake("sgd_momentum", "The momentum is written into the code; take it from the config.", family="term")
 def momentum_fixed(w, dw, config=None):
     return right_momentum(w, dw, {**(config or {}), "momentum": 0.9})
 
@@ -901,7 +976,11 @@ def rmsprop_without_root(w, dw, config=None):
     return rmsprop_with(w, dw, config, right_average, lambda dw, cache, eps: dw / (cache + eps))
 
 
-@mistake("rmsprop", "The squares are summed up instead of averaged (that is AdaGrad): the steps die out.")
+@mistake(
+    "rmsprop",
+    "The squares are summed up instead of averaged (that is AdaGrad): the steps die out.",
+    family="scaled",
+)
 def rmsprop_adagrad(w, dw, config=None):
     return rmsprop_with(w, dw, config, lambda cache, rho, dw: cache + dw**2, right_step)
 
@@ -909,6 +988,7 @@ def rmsprop_adagrad(w, dw, config=None):
 @mistake(
     "rmsprop",
     "The two weights are swapped: decay_rate belongs to the old average, 1 - decay_rate to the square.",
+    family="scaled",
 )
 def rmsprop_swapped(w, dw, config=None):
     return rmsprop_with(w, dw, config, lambda cache, rho, dw: (1 - rho) * cache + rho * dw**2, right_step)
@@ -922,7 +1002,11 @@ def rmsprop_not_squared(w, dw, config=None):
     return rmsprop_with(w, dw, config, average, lambda dw, cache, eps: dw / (np.sqrt(np.abs(cache)) + eps))
 
 
-@mistake("rmsprop", "epsilon is missing: where the gradient has always been 0, 0 is divided by 0.")
+@mistake(
+    "rmsprop",
+    "epsilon is missing: where the gradient has always been 0, 0 is divided by 0.",
+    family="unstable",
+)
 def rmsprop_without_epsilon(w, dw, config=None):
     with np.errstate(all="ignore"):
         return rmsprop_with(w, dw, config, right_average, lambda dw, cache, eps: dw / np.sqrt(cache))
@@ -935,7 +1019,7 @@ def rmsprop_forgotten(w, dw, config=None):
     return next_w, config
 
 
-@mistake("rmsprop", "The decay rate is written into the code; take it from the config.")
+@mistake("rmsprop", "The decay rate is written into the code; take it from the config.", family="scaled")
 def rmsprop_fixed_decay(w, dw, config=None):
     return right_rmsprop(w, dw, {**(config or {}), "decay_rate": 0.99})
 
@@ -969,17 +1053,21 @@ def adam_with(w, dw, config, *, correct=(True, True), start=0, late=False, root=
     return next_w, {**config, "m": m, "v": v, "t": config["t"] + 1}
 
 
-@mistake("adam", "The averages are not corrected for their start at zero: divide m and v by 1 - beta**t.")
+@mistake(
+    "adam",
+    "The averages are not corrected for their start at zero: divide m and v by 1 - beta**t.",
+    family="scaled",
+)
 def adam_not_corrected(w, dw, config=None):
     return adam_with(w, dw, config, correct=(False, False))
 
 
-@mistake("adam", "Only m is corrected for its start at zero; v starts at zero too.")
+@mistake("adam", "Only m is corrected for its start at zero; v starts at zero too.", family="scaled")
 def adam_v_not_corrected(w, dw, config=None):
     return adam_with(w, dw, config, correct=(True, False))
 
 
-@mistake("adam", "Only v is corrected for its start at zero; m starts at zero too.")
+@mistake("adam", "Only v is corrected for its start at zero; m starts at zero too.", family="scaled")
 def adam_m_not_corrected(w, dw, config=None):
     return adam_with(w, dw, config, correct=(False, True))
 
@@ -995,12 +1083,13 @@ def adam_t_late(w, dw, config=None):
 @mistake(
     "adam",
     "t starts at 1 and is counted up before it is used, so that the first step is corrected as a second.",
+    family="scaled",
 )
 def adam_t_from_one(w, dw, config=None):
     return adam_with(w, dw, config, start=1)
 
 
-@mistake("adam", "t is never counted up: every step is corrected as if it were the first.")
+@mistake("adam", "t is never counted up: every step is corrected as if it were the first.", family="scaled")
 def adam_t_stays(w, dw, config=None):
     next_w, config = right_adam(w, dw, {**(config or {}), "t": 0})
     return next_w, config
@@ -1153,12 +1242,18 @@ def solver_train(self, *, decay_each_step=False, decay=True, best=None, loss_eac
     "solver",
     "The learning rate is multiplied by lr_decay after each step; it is to fall once per epoch.",
     replaces="Solver.train",
+    family="partial",
 )
 def solver_decay_each_step(self):
     solver_train(self, decay_each_step=True)
 
 
-@mistake("solver", "lr_decay is not used: the learning rate never falls.", replaces="Solver.train")
+@mistake(
+    "solver",
+    "lr_decay is not used: the learning rate never falls.",
+    replaces="Solver.train",
+    family="partial",
+)
 def solver_without_decay(self):
     solver_train(self, decay=False)
 
@@ -1232,6 +1327,7 @@ def accuracy_with_repetition(self, X, y, num_samples=None, batch_size=100):
     "solver",
     "check_accuracy returns the number of right answers; it is their share that is asked for.",
     replaces="Solver.check_accuracy",
+    family="scaled",
 )
 def accuracy_counts(self, X, y, num_samples=None, batch_size=100):
     n = len(X) if num_samples is None else min(num_samples, len(X))
