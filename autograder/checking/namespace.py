@@ -16,6 +16,7 @@ from io import StringIO
 from typing import Any
 
 from autograder.notebook.cells import Cell
+from autograder.sandbox.served import GRADIENT, gradients_of
 
 
 class Namespace:
@@ -72,13 +73,24 @@ def parameter_names(namespace: dict[str, Any]) -> Callable[[str], list[str] | No
 
 
 def upcall_to(namespace: dict[str, Any]) -> Callable[[str, tuple[Any, ...], dict[str, Any]], Any]:
-    """Serves functions of `namespace` with copied arguments and results; see `call_served`."""
+    """Serves functions of `namespace` with copied arguments and results; see `answer_served`."""
 
     def call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         args, kwargs = copy.deepcopy((args, kwargs))
-        return copy.deepcopy(call_served(namespace[name], args, kwargs))
+        return copy.deepcopy(answer_served(namespace, name, args, kwargs))
 
     return call
+
+
+def answer_served(
+    namespace: dict[str, Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, dict[int | str, dict[Any, Any]]]:
+    """What a served call returns: of a function (see `call_served`), or of its derivative where the name ends
+    in `GRADIENT` (see `gradients_of`).
+    """
+    if name.endswith(GRADIENT):
+        return gradients_of(namespace[name.removesuffix(GRADIENT)], *args), {}
+    return call_served(namespace[name], args, kwargs)
 
 
 def call_served(

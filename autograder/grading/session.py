@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from autograder.checking.namespace import Namespace, call_served, parameter_names
+from autograder.checking.namespace import Namespace, answer_served, parameter_names
 from autograder.checking.proxy import Student
 from autograder.course import Limits
 from autograder.notebook.cells import Cell
@@ -21,6 +21,7 @@ from autograder.notebook.repair import definitions
 from autograder.sandbox.host import Zygote
 from autograder.sandbox.kernel import address_space
 from autograder.sandbox.peers import Upcall, Worker, WorkerLimits
+from autograder.sandbox.served import GRADIENT
 from autograder.sandbox.verdicts import CallTimeout, WorkerLost
 
 MOMENT = 0.2
@@ -197,10 +198,10 @@ def served_upcall(reference: dict[str, Any], given: Sequence[str], limits: Limit
     allowed = frozenset(given)
 
     def call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if name not in allowed:
+        if name.removesuffix(GRADIENT) not in allowed:
             raise PermissionError(f"{name} is not served in this test")
         with time_limit(limits.call_seconds), memory_limit(limits.memory_mb << 20):
-            return call_served(reference[name], args, kwargs)
+            return answer_served(reference, name, args, kwargs)
 
     return call
 

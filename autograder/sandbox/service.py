@@ -4,7 +4,7 @@ notebook's `check`.
 Requests and replies are plain trees (see `wire`). Both sides of every call are copies, so that code under
 test can neither see nor change the objects of the code that tests it.
 
-Loaded inside the sandbox; imports nothing of the engine but the wire codec.
+Loaded inside the sandbox; imports nothing of the engine but the wire codec and `served`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from autograder.sandbox.served import call_with_gradient, differentiable, same_tensors
 from autograder.sandbox.wire import Decoder, Encoder, Handle, WireError
 
 MAX_TEXT = 2000
@@ -179,11 +180,14 @@ class Service:
         self._replaced.setdefault(name, self.namespace.get(name, _MISSING))
 
         def given(*args: Any, **kwargs: Any) -> Any:
+            if differentiable(args, kwargs):
+                return call_with_gradient(upcall, name, args, kwargs)
             result, dictionaries = upcall(name, args, kwargs)
             for key, after in dictionaries.items():
                 mine = args[key] if isinstance(key, int) else kwargs[key]
+                now = same_tensors(dict(mine), after)
                 mine.clear()
-                mine.update(after)
+                mine.update(now)
             return result
 
         given.__name__ = given.__qualname__ = name
