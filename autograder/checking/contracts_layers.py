@@ -42,8 +42,13 @@ COPY_HINT = "Work on a copy: the caller still needs the original."
 class LayerContract:
     """A pair of functions, `forward(*arguments) -> (out, cache)` and `backward(dout, cache) -> gradients`.
 
-    The arguments that have a gradient come first, in the order of their gradients. Arrays are drawn in
-    float64, away from kinks and ties, the examples of a batch along axis 0 of the first argument.
+    The arguments that have a gradient come first, in the order of their gradients, unless `arguments` names
+    them. Arrays are drawn in float64, away from kinks and ties, the examples of a batch along axis 0 of the
+    first argument, or of those in `batch`.
+
+    A layer with several outputs, `forward(*arguments) -> (next_h, next_c, cache)`, names them in `outputs`;
+    backward then takes one upstream gradient for each, `backward(dnext_h, dnext_c, cache)`, or for the first
+    `upstreams` of them.
     """
 
     forward: str
@@ -60,6 +65,14 @@ class LayerContract:
     """Where to look, by name: "out" and the gradients."""
     may_change: tuple[int, ...] = ()
     """Positions of arguments that forward is meant to write into, such as the `bn_param` of batch norm."""
+    outputs: tuple[str, ...] = ("out",)
+    """The names of what forward returns before the cache."""
+    upstreams: int | None = None
+    """How many of the outputs, from the front, have an upstream gradient; None for all of them."""
+    batch: tuple[int, ...] = (0,)
+    """Positions of the arguments that hold a batch along axis 0."""
+    arguments: tuple[str, ...] = ()
+    """The names of forward's arguments, where they do not follow from those of the gradients."""
     rtol: float = 1e-7
     atol: float = 1e-9
     """Tolerances in float64, as in `assert_close`."""
@@ -77,15 +90,15 @@ class LayerContract:
     ) -> None:
         """`out` equals the reference's, for each case."""
         for case in cases:
-            self._check_out(student, reference, list(self.draw(rng, case)), "out", hint)
+            self._check_out(student, reference, list(self.draw(rng, case)), "", hint)
 
     def check_batch_of_one(
         self, student: Student, reference: Namespace, rng: np.random.Generator, cases: Sequence[Case]
     ) -> None:
         """`out` is right, and keeps its batch axis, when the first argument holds a single example."""
         for case in cases:
-            arguments = first_example(self.draw(rng, case))
-            self._check_out(student, reference, arguments, "out for a batch of one")
+            arguments = first_example(self.draw(rng, case), self.batch)
+            self._check_out(student, reference, arguments, " for a batch of one")
 
     def check_float32(
         self, student: Student, reference: Namespace, rng: np.random.Generator, cases: Sequence[Case]
@@ -93,23 +106,24 @@ class LayerContract:
         """float32 arrays give the same `out`, to single precision; it may be float32 or float64."""
         for case in cases:
             single = in_float32(self.draw(rng, case))
-            out, _ = self._forward(student, single)
+            outputs, _ = self._forward(student, single)
             expected, _ = self._expected(reference, in_float64(single))
-            assert_close(
-                out, expected, rtol=1e-4, atol=1e-5, what="out for float32", hint=self._hint("out", "")
-            )
+            for name, out, wanted in zip(self.outputs, outputs, expected, strict=True):
+                what = f"{name} for float32"
+                assert_close(out, wanted, rtol=1e-4, atol=1e-5, what=what, hint=self._hint(name, ""))
 
     def check_inputs_unchanged(
         self, student: Student, reference: Namespace, rng: np.random.Generator, cases: Sequence[Case]
     ) -> None:
         """Forward does not write into its arguments, `may_change` apart. `out` has the right shape."""
-        function = getattr(student, self.forward).keeping(1)
+        function = getattr(student, self.forward).keeping(len(self.outputs))
         for case in cases:
             arguments = list(self.draw(rng, case))
             result, after = function.after(*arguments)
-            out, _ = unpack(result, self.forward, ("out", "cache"))
+            *outputs, _ = unpack(result, self.forward, (*self.outputs, "cache"))
             expected, _ = self._expected(reference, arguments)
-            assert_close(np.shape(out), np.shape(expected), what="the shape of out")
+            for name, out, wanted in zip(self.outputs, outputs, expected, strict=True):
+                assert_close(np.shape(out), np.shape(wanted), what=f"the shape of {name}")
             for position, (before, now) in enumerate(zip(arguments, after, strict=True)):
                 if position not in self.may_change:
                     what = f"{self._argument(position)} after {self.forward}"
@@ -140,7 +154,7 @@ class LayerContract:
     ) -> None:
         """All gradients are right when the first argument holds a single example."""
         for case in cases:
-            arguments = first_example(self.draw(rng, case))
+            arguments = first_example(self.draw(rng, case), self.batch)
             self._check_gradients(student, reference, rng, arguments, what=" for a batch of one")
 
     def check_gradients_float32(
@@ -150,10 +164,10 @@ class LayerContract:
         for case in cases:
             single = in_float32(self.draw(rng, case))
             _, cache = self._forward(student, single)
-            out, expected_cache = self._expected(reference, in_float64(single))
-            dout = upstream(rng, out).astype(np.float32)
-            expected = self._expected_gradients(reference, dout.astype(np.float64), expected_cache)
-            got = self._gradients(student, dout, cache)
+            outputs, expected_cache = self._expected(reference, in_float64(single))
+            douts = [dout.astype(np.float32) for dout in self._upstreams(rng, outputs)]
+            expected = self._expected_gradients(reference, in_float64(douts), expected_cache)
+            got = self._gradients(student, douts, cache)
             for name, gradient in expected.items():
                 assert_close(got[name], gradient, rtol=1e-3, atol=1e-4, what=f"{name} for float32")
 
@@ -165,13 +179,15 @@ class LayerContract:
         for case in cases:
             arguments = list(self.draw(rng, case))
             _, cache = self._forward(student, arguments)
-            out, expected_cache = self._expected(reference, arguments)
-            dout = upstream(rng, out)
-            expected = self._expected_gradients(reference, dout, expected_cache)
-            result, after = function.after(dout, cache)
+            outputs, expected_cache = self._expected(reference, arguments)
+            douts = self._upstreams(rng, outputs)
+            expected = self._expected_gradients(reference, douts, expected_cache)
+            result, after = function.after(*douts, cache)
             for name, gradient in self._named(result).items():
                 assert_close(np.shape(gradient), np.shape(expected[name]), what=f"the shape of {name}")
-            assert_close(after[0], dout, rtol=0, atol=0, what=f"dout after {self.backward}", hint=COPY_HINT)
+            for name, dout, now in zip(self.outputs, douts, after, strict=False):
+                what = f"d{name} after {self.backward}"
+                assert_close(now, dout, rtol=0, atol=0, what=what, hint=COPY_HINT)
 
     def check_interleaved(
         self, student: Student, reference: Namespace, rng: np.random.Generator, cases: Sequence[Case]
@@ -183,10 +199,10 @@ class LayerContract:
             calls = [list(self.draw(rng, case)) for case in cases for _ in range(2)]
             caches = [self._forward(student, arguments)[1] for arguments in calls]
             for arguments, cache in list(zip(calls, caches, strict=True))[::order]:
-                out, expected_cache = self._expected(reference, arguments)
-                dout = upstream(rng, out)
-                expected = self._expected_gradients(reference, dout, expected_cache)
-                got = self._gradients(student, dout, cache)
+                outputs, expected_cache = self._expected(reference, arguments)
+                douts = self._upstreams(rng, outputs)
+                expected = self._expected_gradients(reference, douts, expected_cache)
+                got = self._gradients(student, douts, cache)
                 for name, gradient in expected.items():
                     what = f"{name} of one of several calls"
                     assert_close(
@@ -198,9 +214,12 @@ class LayerContract:
     def _check_out(
         self, student: Student, reference: Namespace, arguments: list[Any], what: str, hint: str = ""
     ) -> None:
-        out, _ = self._forward(student, arguments)
+        outputs, _ = self._forward(student, arguments)
         expected, _ = self._expected(reference, arguments)
-        assert_close(out, expected, rtol=self.rtol, atol=self.atol, what=what, hint=self._hint("out", hint))
+        for name, out, wanted in zip(self.outputs, outputs, expected, strict=True):
+            assert_close(
+                out, wanted, rtol=self.rtol, atol=self.atol, what=name + what, hint=self._hint(name, hint)
+            )
 
     def _check_gradients(
         self,
@@ -212,11 +231,11 @@ class LayerContract:
         hint: str = "",
         what: str = "",
     ) -> None:
-        out, expected_cache = self._expected(reference, arguments)
-        dout = upstream(rng, out)
-        expected = self._expected_gradients(reference, dout, expected_cache)
+        outputs, expected_cache = self._expected(reference, arguments)
+        douts = self._upstreams(rng, outputs)
+        expected = self._expected_gradients(reference, douts, expected_cache)
         _, cache = self._forward(student, arguments)
-        got = self._gradients(student, dout, cache)
+        got = self._gradients(student, douts, cache)
         for name in names or self.gradients:
             assert_close(
                 got[name],
@@ -227,14 +246,17 @@ class LayerContract:
                 hint=self._hint(name, hint),
             )
 
-    def _forward(self, student: Student, arguments: Sequence[Any]) -> tuple[Any, Any]:
-        """The student's (out, cache), the cache as a Handle."""
-        result = getattr(student, self.forward).keeping(1)(*arguments)
-        out, cache = unpack(result, self.forward, ("out", "cache"))
-        return out, cache
+    def _forward(self, student: Student, arguments: Sequence[Any]) -> tuple[list[Any], Any]:
+        """The student's outputs and cache, the cache as a Handle."""
+        result = getattr(student, self.forward).keeping(len(self.outputs))(*arguments)
+        *outputs, cache = unpack(result, self.forward, (*self.outputs, "cache"))
+        return outputs, cache
 
-    def _gradients(self, student: Student, dout: NDArray[Any], cache: Any) -> dict[str, Any]:
-        return self._named(getattr(student, self.backward)(dout, cache))
+    def _upstreams(self, rng: np.random.Generator, outputs: Sequence[Any]) -> list[NDArray[np.float64]]:
+        return [upstream(rng, out) for out in outputs[: self.upstreams]]
+
+    def _gradients(self, student: Student, douts: Sequence[Any], cache: Any) -> dict[str, Any]:
+        return self._named(getattr(student, self.backward)(*douts, cache))
 
     def _named(self, result: Any) -> dict[str, Any]:
         if len(self.gradients) == 1:
@@ -242,17 +264,19 @@ class LayerContract:
             return {self.gradients[0]: result}
         return dict(zip(self.gradients, unpack(result, self.backward, self.gradients), strict=True))
 
-    def _expected(self, reference: Namespace, arguments: Sequence[Any]) -> tuple[Any, Any]:
+    def _expected(self, reference: Namespace, arguments: Sequence[Any]) -> tuple[list[Any], Any]:
         name = self.reference[0] if self.reference else self.forward
-        out, cache = getattr(reference, name)(*copy.deepcopy(list(arguments)))
-        return out, cache
+        *outputs, cache = getattr(reference, name)(*copy.deepcopy(list(arguments)))
+        return outputs, cache
 
-    def _expected_gradients(self, reference: Namespace, dout: NDArray[Any], cache: Any) -> dict[str, Any]:
-        result = getattr(reference, self.reference[1] if self.reference else self.backward)(dout, cache)
+    def _expected_gradients(self, reference: Namespace, douts: Sequence[Any], cache: Any) -> dict[str, Any]:
+        result = getattr(reference, self.reference[1] if self.reference else self.backward)(*douts, cache)
         return dict(zip(self.gradients, [result] if len(self.gradients) == 1 else result, strict=True))
 
     def _argument(self, position: int) -> str:
-        """The argument's name, which is its gradient's without the d."""
+        """The argument's name, which is its gradient's without the d unless `arguments` says otherwise."""
+        if position < len(self.arguments):
+            return self.arguments[position]
         if position < len(self.gradients):
             return self.gradients[position].removeprefix("d")
         return f"argument number {position + 1}"
@@ -283,9 +307,9 @@ def upstream(rng: np.random.Generator, out: Any) -> NDArray[np.float64]:
     return np.asarray(rng.normal(size=np.shape(out)) + 0.5)
 
 
-def first_example(arguments: Sequence[Any]) -> list[Any]:
-    """The arguments with one example in the first of them."""
-    return [arguments[0][:1], *arguments[1:]]
+def first_example(arguments: Sequence[Any], batch: Sequence[int] = (0,)) -> list[Any]:
+    """The arguments with one example in those whose position is in `batch`."""
+    return [argument[:1] if n in batch else argument for n, argument in enumerate(arguments)]
 
 
 def in_float32(arguments: Sequence[Any]) -> list[Any]:
