@@ -38,8 +38,8 @@ def captioned_photographs(
         captions: at least five for each picture; the first five are used.
         counts: how many of each part to keep, from the front; None for all.
         size: pixels of each side of a picture in the result; photographs are squashed to a square.
-        length: of a caption in tokens, <start> and <end> included; longer ones are cut.
-        min_count: a word that occurs less often in the training captions becomes <unk>.
+        length: of a caption in tokens, <START> and <END> included; longer ones are cut.
+        min_count: a word that occurs less often in the training captions becomes <UNK>.
         source: for people.
 
     Returns:

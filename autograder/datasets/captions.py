@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-NULL, START, END, UNKNOWN = "<null>", "<start>", "<end>", "<unk>"
+NULL, START, END, UNKNOWN = "<NULL>", "<START>", "<END>", "<UNK>"
 SPECIAL = (NULL, START, END, UNKNOWN)
 """The first four tokens of every vocabulary: 0 pads, 1 begins, 2 ends, 3 stands for a rare word."""
 
@@ -33,7 +33,7 @@ def encode(
 ) -> npt.NDArray[np.int64]:
     """Token numbers of shape (N, K, length) for K captions of each of N pictures.
 
-    Each caption is <start>, its words, <end>, then <null> to the full length; of one that is too long the
+    Each caption is <START>, its words, <END>, then <NULL> to the full length; of one that is too long the
     first length - 2 words are kept.
     """
     number = {word: index for index, word in enumerate(vocabulary)}
@@ -46,7 +46,7 @@ def encode(
 
 
 def decode(tokens: npt.ArrayLike, vocabulary: Sequence[str]) -> list[str]:
-    """The words of one caption, (T,), up to the first <end>; <start> and <null> are left out."""
+    """The words of one caption, (T,), up to the first <END>; <START> and <NULL> are left out."""
     found = []
     for token in np.asarray(tokens).tolist():
         word = vocabulary[token]

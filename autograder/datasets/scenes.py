@@ -109,7 +109,7 @@ class Scenes:
     images: Float32
     """(N, 3, size, size) in 0..1."""
     captions: npt.NDArray[np.int64]
-    """(N, 5, 16) token numbers in `VOCABULARY`: <start>, words, <end>, then <null>."""
+    """(N, 5, 16) token numbers in `VOCABULARY`: <START>, words, <END>, then <NULL>."""
 
 
 def draw_scenes(count: int, seed: tuple[int, ...], *, size: int = 48, unseen: bool = False) -> Scenes:

@@ -37,19 +37,19 @@ def test_words_lose_case_and_punctuation() -> None:
 
 def test_a_vocabulary_lists_frequent_words_first() -> None:
     captions = [["b", "a", "b"], ["a", "c"], ["b"]]
-    assert build_vocabulary(captions, 2) == ("<null>", "<start>", "<end>", "<unk>", "b", "a")
+    assert build_vocabulary(captions, 2) == ("<NULL>", "<START>", "<END>", "<UNK>", "b", "a")
     assert build_vocabulary(captions)[4:] == ("b", "a", "c")
 
 
 def test_captions_become_numbers_and_words_again() -> None:
-    vocabulary = ("<null>", "<start>", "<end>", "<unk>", "a", "dog")
+    vocabulary = ("<NULL>", "<START>", "<END>", "<UNK>", "a", "dog")
     tokens = encode([[["a", "dog"], ["the", "dog"]], [[], ["a", "a", "a", "a", "dog"]]], vocabulary, 5)
     assert tokens.tolist() == [
         [[1, 4, 5, 2, 0], [1, 3, 5, 2, 0]],
         [[1, 2, 0, 0, 0], [1, 4, 4, 4, 2]],
     ]
-    assert decode(tokens[0, 1], vocabulary) == ["<unk>", "dog"]
-    assert decode([4, 5, 2, 4, 4], vocabulary) == ["a", "dog"]  # what follows <end> does not count
+    assert decode(tokens[0, 1], vocabulary) == ["<UNK>", "dog"]
+    assert decode([4, 5, 2, 4, 4], vocabulary) == ["a", "dog"]  # what follows <END> does not count
 
 
 # --- scenes
@@ -236,7 +236,7 @@ def test_flickr8k_words_are_those_of_training_captions(empty_root: Path) -> None
     text = (folder / "captions.txt").read_text().replace("3.jpg#0\tA Dog runs", "3.jpg#0\tA Cat runs")
     (folder / "captions.txt").write_text(text)
     data = load_dataset("flickr8k", size=20, min_count=1)
-    assert "cat" not in data.classes and decode(data.y_test[0, 0], data.classes) == ["a", "<unk>", "runs"]
+    assert "cat" not in data.classes and decode(data.y_test[0, 0], data.classes) == ["a", "<UNK>", "runs"]
 
 
 @pytest.mark.parametrize(

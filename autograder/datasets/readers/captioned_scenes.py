@@ -25,7 +25,7 @@ def load(
 ) -> Dataset:
     """Return scenes: x float32 of shape (N, 3, size, size) in 0..1, y int64 of shape (N, 5, 16).
 
-    y holds five captions for each scene as token numbers, <start>, words, <end>, then <null>; `classes` is
+    y holds five captions for each scene as token numbers, <START>, words, <END>, then <NULL>; `classes` is
     the vocabulary. 2,000 for training and 500 held out, or as many as asked for. With `unseen` each held-out
     scene holds a colour and shape that never go together in training. `folder` is not used.
     """

@@ -26,7 +26,7 @@ def load(
     """Return photographs: x uint8 of shape (N, 3, size, size), y int64 of shape (N, 5, length).
 
     Those pictures of the 2017 validation part that lie in images/val2017, a fifth of them held out. y holds
-    token numbers, <start>, words, <end>, then <null>; `classes` is the vocabulary: the words that occur at
+    token numbers, <START>, words, <END>, then <NULL>; `classes` is the vocabulary: the words that occur at
     least `min_count` times in the training captions of these pictures.
     """
     captions = read_coco(folder / ANNOTATIONS)

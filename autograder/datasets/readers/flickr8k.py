@@ -24,7 +24,7 @@ def load(
     """Return photographs: x uint8 of shape (N, 3, size, size), y int64 of shape (N, 5, length).
 
     6,000 for training and 1,000 held out, those of the published "test" list or of the "dev" list. y holds
-    token numbers, <start>, words, <end>, then <null>; `classes` is the vocabulary: the words that occur at
+    token numbers, <START>, words, <END>, then <NULL>; `classes` is the vocabulary: the words that occur at
     least `min_count` times in training captions.
     """
     if held_out not in ("test", "dev"):
