@@ -115,6 +115,7 @@ def _same_shape(
         yield from _functions(g, e, tolerance)
         yield from _constant_difference(g, e, tolerance)
         yield from _reduced(g, e, tolerance)
+        yield from _change(g, e, numbers, tolerance)
         yield from _term(g, e, numbers, tolerance)
         yield from _slicewise(g, e, tolerance)
         yield from _part(g, e, tolerance)
@@ -144,13 +145,20 @@ def _scaled(g: Array, e: Array, numbers: NamedNumbers, tolerance: Tolerance) -> 
     if factor == 0 or not tolerance.close(g, factor * e):
         return
     what = "The result is" if e.ndim == 0 else "Every element is"
+    needs_name = not varies(e) or e.size < 4
+    yield from _by_a_factor(what, factor, numbers, tolerance, needs_name=needs_name)
+
+
+def _by_a_factor(
+    what: str, factor: float, numbers: NamedNumbers, tolerance: Tolerance, *, needs_name: bool
+) -> Iterator[Relation]:
+    """`what`, "Every element is" say, the right one times a factor other than 0 and 1."""
     negative = "minus " if factor < 0 else ""
     if tolerance.near(factor, -1.0):
         yield Relation("sign", f"{what} right but for its sign.")
         return
     words = numbers.factor_in_words(abs(factor), tolerance.factor)
-    one_number = not varies(e)
-    if not words and (one_number or e.size < 4):
+    if not words and needs_name:
         return
     if words in ("2", "1/2"):
         times = "twice" if words == "2" else "half"
@@ -270,6 +278,28 @@ def _term(g: Array, e: Array, numbers: NamedNumbers, tolerance: Tolerance) -> It
                     f"The result is too {sign} by the sum of squares of {name} times {words}: a penalty is "
                     "missing, too many, or has another factor.",
                 )
+
+
+def _change(g: Array, e: Array, numbers: NamedNumbers, tolerance: Tolerance) -> Iterator[Relation]:
+    """The change from an argument has a factor: the step of an update rule is too long, or goes uphill.
+
+    Every element must change. Where some should stay as they are (a ReLU of x) this says nothing of use.
+    """
+    for name, array in numbers.arrays.items():
+        if array.shape != e.shape or e.size < LEAST_DIFFERENT:
+            continue
+        wanted, ours = e - array, g - array
+        if not varies(wanted) or np.abs(wanted).min() <= 1e-6 * np.abs(wanted).max():
+            continue
+        factor = float(np.sum(ours * wanted) / np.sum(wanted * wanted))
+        if (
+            factor
+            and tolerance.close(g, array + factor * wanted)
+            and tolerance.close(ours, factor * wanted, 1e2)
+        ):
+            yield from _by_a_factor(
+                f"The change from {name} is", factor, numbers, tolerance, needs_name=False
+            )
 
 
 def _slicewise(g: Array, e: Array, tolerance: Tolerance) -> Iterator[Relation]:

@@ -8,17 +8,14 @@ tell the two apart.
 
 from __future__ import annotations
 
-import random
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-
 from autograder.checking.describe import brief, call_text
 from autograder.checking.failure import StudentError, current_student
+from autograder.checking.random_state import RandomState
 from autograder.sandbox.service import Service, Upcall
 from autograder.sandbox.wire import Decoder, Encoder, Handle, WireError
 
@@ -63,23 +60,13 @@ def local_student(
 ) -> Iterator[Student]:
     """A student in this process for the time of one test; global random state is put back afterwards."""
     service = Service(namespace, is_student_file, upcall)
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    torch = sys.modules.get("torch")  # seeded as in the sandbox, where it is in use at all
-    torch_state = torch.get_rng_state() if torch is not None else None
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    if torch is not None:
-        torch.manual_seed(seed % 2**63)
-    try:
-        student = Student(LocalBackend(service), parameter_names)
-        student.give(given)
-        yield student
-    finally:
-        service.restore()
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
-        if torch is not None:
-            torch.set_rng_state(torch_state)
+    with RandomState(seed):
+        try:
+            student = Student(LocalBackend(service), parameter_names)
+            student.give(given)
+            yield student
+        finally:
+            service.restore()
 
 
 @dataclass

@@ -14,6 +14,7 @@ from typing import Any
 
 from autograder.checking.namespace import Namespace, answer_served, parameter_names
 from autograder.checking.proxy import Student
+from autograder.checking.random_state import RandomState
 from autograder.course import Limits
 from autograder.notebook.cells import Cell
 from autograder.notebook.intake import name_of
@@ -187,20 +188,23 @@ def _raised(name: str, error: dict[str, Any]) -> str:
     return f"{_capital(name)}{line} raised {said.rstrip('.')}. {left}."
 
 
-def served_upcall(reference: dict[str, Any], given: Sequence[str], limits: Limits) -> Upcall | None:
+def served_upcall(
+    reference: dict[str, Any], given: Sequence[str], limits: Limits, seed: int
+) -> Upcall | None:
     """Serves the functions in `given`, and no other name, from the reference, with limits on each call.
 
     They matter because the arguments are the student's: an input chosen to be slow or huge must not hold the
-    grader up, or bring it down.
+    grader up, or bring it down. Random numbers are those that the student's own function would draw, for the
+    grade depends on `seed` alone.
     """
     if not given:
         return None
-    allowed = frozenset(given)
+    allowed, numbers = frozenset(given), RandomState(seed)
 
     def call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if name.removesuffix(GRADIENT) not in allowed:
             raise PermissionError(f"{name} is not served in this test")
-        with time_limit(limits.call_seconds), memory_limit(limits.memory_mb << 20):
+        with time_limit(limits.call_seconds), memory_limit(limits.memory_mb << 20), numbers:
             return answer_served(reference, name, args, kwargs)
 
     return call
@@ -256,7 +260,7 @@ class SandboxContext:
     @contextmanager
     def student(self, seed: int, given: Sequence[str]) -> Iterator[Student]:
         """A fork of the loaded submission, ended with the test."""
-        upcall = served_upcall(self._reference, given, self._limits)
+        upcall = served_upcall(self._reference, given, self._limits, seed)
         process = self._submission.fork(seed, upcall)
 
         def again() -> Any:

@@ -232,6 +232,20 @@ def _ended() -> list[list[int]]:
         ended.append([pid, status])
 
 
+RAISED = (
+    AssertionError, AttributeError, FloatingPointError, IndexError, KeyError, OverflowError, TypeError,
+    ValueError, ZeroDivisionError,
+)  # fmt: skip
+"""What a function that computes may raise: the same when the grader serves it as when it runs here."""
+
+
+def _as_raised(said: str) -> Exception:
+    """The exception of a served function, from "ValueError: its text"."""
+    name, _, text = said.partition(": ")
+    kind = next((kind for kind in RAISED if kind.__name__ == name), None)
+    return RuntimeError(said) if kind is None else kind(text)
+
+
 def _serve_test(
     submission: Submission, sock: socket.socket, seed: int, folder: str, *, landlock: bool
 ) -> None:
@@ -262,7 +276,7 @@ def _serve_test(
         reply, payload = channel.receive()
         if "ok" in reply:
             return Decoder(payload, lambda id, typename: Handle(id, typename)).decode(reply["ok"])
-        raise RuntimeError(str(reply.get("err")))
+        raise _as_raised(str(reply.get("err")))
 
     service = Service(submission.namespace, submission.is_student_file, upcall)
     while True:

@@ -25,6 +25,8 @@ Y = RNG.normal(size=(6, 3))
 SQUARE = RNG.normal(size=(5, 5))
 IMAGES = RNG.normal(size=(2, 3, 4, 5))
 LONG = RNG.normal(size=9)
+STEP = RNG.normal(size=(4, 3))
+LATE = RNG.normal(size=(6, 3))
 LABELS = np.array([3, 0, 2, 2, 1, 4])
 CALL = named_numbers({"X": X, "W": W, "reg": 0.3, "config": {"momentum": 0.9, "velocity": Y}})
 
@@ -47,6 +49,10 @@ CASES: list[tuple[str, Any, Any, str]] = [
     ("scaled", 6 * math.e, math.e, "The result is the right one times 6,"),
     ("scaled", Y * np.abs(Y[:, :1]), Y, "The elements along axis 1 have the right ratios"),
     ("sign", -Y, Y, "right but for its sign"),
+    ("scaled", W + 0.9 * STEP, W + 0.3 * STEP, "The change from W is the right one times 3, and 3 is"),
+    ("scaled", W + 1.7 * STEP, W + STEP, "The change from W is the right one times 1.7: a factor is missing"),
+    ("scaled", Y + 2 * LATE, Y + LATE, "The change from config['velocity'] is twice the right one."),
+    ("sign", W - 0.3 * STEP, W + 0.3 * STEP, "The change from W is right but for its sign."),
     ("sign", np.array([True, False, True]), np.array([False, True, False]), "Every yes is a no"),
     ("zeros", np.zeros((6, 3)), Y, "Every element is 0"),
     ("function", np.sqrt(np.abs(Y) + 1), np.abs(Y) + 1, "the square root of the right one"),
@@ -116,6 +122,9 @@ UNRELATED: list[tuple[Any, Any]] = [
     (np.ones((6, 3)), np.zeros((6, 3))),
     (np.zeros(1), np.ones(1)),
     (np.array([2, 3, 2, 0, 1, 4]), LABELS),
+    (np.abs(X), np.maximum(X, 0)),  # what a ReLU of X should leave alone makes no step of it
+    (np.where(X > 0, X, 0.01 * X), np.maximum(X, 0)),
+    (W, W + STEP),  # no step at all
     (np.where(RNG.random(Y.shape) < 0.5, Y, Y + 1), Y),  # wrong here and there
     (np.where(np.arange(6)[:, None] % 2, Y, Y**2 + 3), Y),
     (np.where(Y > 0, np.nan, Y + 1), Y),

@@ -6,6 +6,7 @@ import errno
 import json
 import multiprocessing
 import os
+import random
 import re
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from tiny_course import COURSE, HIDDEN, MISTAKES, SOURCE, write_tiny_course
 from autograder.checking import StudentError
 from autograder.checking.mistakes import MistakesError
 from autograder.checking.proxy import Student
+from autograder.checking.random_state import RandomState
 from autograder.checking.runner import SuiteError
 from autograder.course import Assignment, Course, Limits, load_course
 from autograder.course.results import Report, SubmissionResult
@@ -251,7 +253,7 @@ def test_served_functions_are_limited() -> None:
 
     reference: dict[str, Any] = {"slow": slow, "huge": lambda n: np.ones(n).sum(), "other": lambda: 1}
     limits = Limits(memory_mb=256, call_seconds=0.3)
-    call = served_upcall(reference, ["slow", "huge"], limits)
+    call = served_upcall(reference, ["slow", "huge"], limits, 0)
     assert call is not None
     before = resource.getrlimit(resource.RLIMIT_AS), signal.getsignal(signal.SIGALRM)
     assert call("huge", (10,), {})[0] == 10.0
@@ -264,7 +266,24 @@ def test_served_functions_are_limited() -> None:
             call(name, (), {})
     assert (resource.getrlimit(resource.RLIMIT_AS), signal.getsignal(signal.SIGALRM)) == before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-    assert served_upcall(reference, [], limits) is None
+    assert served_upcall(reference, [], limits, 0) is None
+
+
+def test_served_functions_draw_what_the_students_own_would() -> None:
+    reference: dict[str, Any] = {"draw": lambda: (np.random.random(), random.random())}
+    with RandomState(7):
+        expected = [reference["draw"]() for _ in range(3)]
+    for others in (1, 2):  # whatever else is drawn in this process
+        call = served_upcall(reference, ["draw"], Limits(), 7)
+        assert call is not None
+        np.random.seed(others)
+        numbers = []
+        for _ in range(3):
+            numbers.append(call("draw", (), {})[0])
+            undisturbed = np.random.random()
+        assert numbers == expected
+        np.random.seed(others)
+        assert [np.random.random() for _ in range(3)][-1] == undisturbed
 
 
 # Loading

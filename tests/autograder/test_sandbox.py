@@ -900,6 +900,31 @@ def test_given_functions_are_served_and_nothing_else(box: Box) -> None:
                 student.answer(1)
 
 
+def test_what_a_served_function_raises_is_what_the_students_own_would(box: Box) -> None:
+    cell = """
+    def helper(x):
+        return x
+
+    def answer(x):
+        return helper(x)
+    """
+    raised: list[Exception] = [ValueError("shapes: (2,) (3,)"), MemoryError("too large"), OSError("a disk")]
+
+    def upcall(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        raise raised[args[0]]
+
+    with box.loaded(cell) as worker, test_process(worker, upcall=upcall) as student:
+        student.give(["helper"])
+        for number, kind, text in (
+            (0, "ValueError", "shapes: (2,) (3,)"),
+            (1, "RuntimeError", "MemoryError: too large"),
+            (2, "RuntimeError", "OSError: a disk"),
+        ):
+            with pytest.raises(StudentError) as caught:
+                student.answer(number)
+            assert (caught.value.type, caught.value.text) == (kind, text)
+
+
 # Nothing is left
 
 
