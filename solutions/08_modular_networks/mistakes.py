@@ -741,7 +741,7 @@ def net_penalty_in_gradients_only(self, X, y=None):
     return loss - 0.5 * self.reg * sum(float(np.sum(W * W)) for W in weights), grads
 
 
-def net_pass(self, X, y, *, relu_back=True, last_relu=False, drop_last=False):
+def net_pass(self, X, y, *, relu_back=True, last_relu=False, drop_last=False, one_cache=False):
     """The network's loss with parts moved, added or left out."""
     p, last = self.params, self.num_layers
     out, backs = X.astype(self.dtype), []
@@ -767,8 +767,11 @@ def net_pass(self, X, y, *, relu_back=True, last_relu=False, drop_last=False):
     if y is None:
         return out
     loss, d = softmax_loss(out, y)
-    grads = {}
+    grads, last_mask = {}, None
     for back, cache, names in reversed(backs):
+        if one_cache and back is dropout_backward:
+            last_mask = cache if last_mask is None else last_mask
+            cache = last_mask
         if names is None:
             d = back(d, cache)
         else:
@@ -801,6 +804,16 @@ def net_relu_backward_skipped(self, X, y=None):
 )
 def net_dropout_on_scores(self, X, y=None):
     return net_pass(self, X, y, drop_last=True)
+
+
+@mistake(
+    "fully_connected_net",
+    "One dropout cache serves all layers, so that the gradient passes the mask of the last layer everywhere: "
+    "keep one per layer.",
+    replaces="FullyConnectedNet.loss",
+)
+def net_one_dropout_cache(self, X, y=None):
+    return net_pass(self, X, y, one_cache=True)
 
 
 @mistake(
