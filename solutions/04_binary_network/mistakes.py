@@ -195,37 +195,61 @@ def scaled(input_dim, hidden_dim, seed, first, second):
     }
 
 
-@mistake("initialize", "All weights start at zero: hidden units that start equal remain equal.")
+@mistake(
+    "initialize", "All weights start at zero: hidden units that start equal remain equal.", family="zeros"
+)
 def start_at_zero(input_dim, hidden_dim, seed):
     return scaled(input_dim, hidden_dim, seed, 0.0, 0.0)
 
 
-@mistake("initialize", "The weights have the standard deviation 1: tanh is stuck at its ends from the start.")
+@mistake(
+    "initialize",
+    "The weights have the standard deviation 1: tanh is stuck at its ends from the start.",
+    family="scaled",
+)
 def start_unscaled(input_dim, hidden_dim, seed):
     return scaled(input_dim, hidden_dim, seed, 1.0, 1.0)
 
 
-@mistake("initialize", "The weights are divided by the number of inputs; divide by its root.")
+@mistake(
+    "initialize",
+    "The weights are divided by the number of inputs; divide by its root.",
+    family="function, scaled",
+)
 def start_without_root(input_dim, hidden_dim, seed):
     return scaled(input_dim, hidden_dim, seed, 1 / input_dim, 1 / hidden_dim)
 
 
-@mistake("initialize", "All weights get the fixed scale 0.01, whatever the number of inputs.")
+@mistake(
+    "initialize", "All weights get the fixed scale 0.01, whatever the number of inputs.", family="scaled"
+)
 def start_with_a_fixed_scale(input_dim, hidden_dim, seed):
     return scaled(input_dim, hidden_dim, seed, 0.01, 0.01)
 
 
-@mistake("initialize", "The scale of W1 uses the number of hidden units; its inputs are the features.")
+@mistake(
+    "initialize",
+    "The scale of W1 uses the number of hidden units; its inputs are the features.",
+    family="scaled",
+)
 def start_scaled_by_outputs(input_dim, hidden_dim, seed):
     return scaled(input_dim, hidden_dim, seed, 1 / np.sqrt(hidden_dim), 1 / np.sqrt(hidden_dim))
 
 
-@mistake("initialize", "The scale of W2 uses the number of features; its inputs are the hidden units.")
+@mistake(
+    "initialize",
+    "The scale of W2 uses the number of features; its inputs are the hidden units.",
+    family="scaled",
+)
 def start_one_scale_for_both(input_dim, hidden_dim, seed):
     return scaled(input_dim, hidden_dim, seed, 1 / np.sqrt(input_dim), 1 / np.sqrt(input_dim))
 
 
-@mistake("initialize", "This is the scale for ReLU, sqrt(2 / inputs); for tanh it is sqrt(1 / inputs).")
+@mistake(
+    "initialize",
+    "This is the scale for ReLU, sqrt(2 / inputs); for tanh it is sqrt(1 / inputs).",
+    family="scaled",
+)
 def start_for_relu(input_dim, hidden_dim, seed):
     return scaled(input_dim, hidden_dim, seed, np.sqrt(2 / input_dim), np.sqrt(2 / hidden_dim))
 

@@ -1173,7 +1173,11 @@ def fan_in_of(shape):
     return shape[0] if len(shape) == 2 else int(np.prod(shape[1:]))
 
 
-@mistake("kaiming_init", "fan_out is used, what one input feeds; fan_in counts what one output adds up.")
+@mistake(
+    "kaiming_init",
+    "fan_out is used, what one input feeds; fan_in counts what one output adds up.",
+    family="scaled",
+)
 def kaiming_fan_out(shape, rng):
     fan_out = shape[1] if len(shape) == 2 else shape[0] * int(np.prod(shape[2:]))
     return right_kaiming_init(shape, rng) * np.sqrt(fan_in_of(shape) / fan_out)
@@ -1182,12 +1186,17 @@ def kaiming_fan_out(shape, rng):
 @mistake(
     "kaiming_init",
     "The variance is 1 / fan_in, Xavier's choice; ReLU halves the mean square, so Kaiming's is 2 / fan_in.",
+    family="scaled",
 )
 def kaiming_without_two(shape, rng):
     return right_kaiming_init(shape, rng) / np.sqrt(2)
 
 
-@mistake("kaiming_init", "2 / fan_in is used as the standard deviation; it is the variance: take the root.")
+@mistake(
+    "kaiming_init",
+    "2 / fan_in is used as the standard deviation; it is the variance: take the root.",
+    family="function, scaled",
+)
 def kaiming_without_root(shape, rng):
     return right_kaiming_init(shape, rng) * np.sqrt(2 / fan_in_of(shape))
 
@@ -1195,6 +1204,7 @@ def kaiming_without_root(shape, rng):
 @mistake(
     "kaiming_init",
     "fan_in is the number of channels; an output of a convolution adds up C * HH * WW products.",
+    family="scaled",
 )
 def kaiming_without_window(shape, rng):
     weights = right_kaiming_init(shape, rng)
@@ -1204,6 +1214,7 @@ def kaiming_without_window(shape, rng):
 @mistake(
     "kaiming_init",
     "The first entry of the shape is used as fan_in for filters too, where it is the number of filters.",
+    family="scaled",
 )
 def kaiming_fan_in_first(shape, rng):
     return right_kaiming_init(shape, rng) * np.sqrt(fan_in_of(shape) / shape[0])
@@ -1415,6 +1426,7 @@ def three_layer_pool_forgotten(self, input_dim=(3, 32, 32), **sizes):
     "three_layer_convnet",
     "weight_scale is used as the variance of the weights; it is their standard deviation.",
     replaces="ThreeLayerConvNet.__init__",
+    family="function, scaled",
 )
 def three_layer_scale_as_variance(self, *args, weight_scale=1e-3, **sizes):
     right_three_layer_init(self, *args, weight_scale=np.sqrt(weight_scale), **sizes)
@@ -1625,6 +1637,7 @@ def deep_pools_forgotten(self, *args, pools=(2, 4), **sizes):
     "deep_convnet",
     "weight_scale is ignored: weights get Kaiming's scale whatever was asked for.",
     replaces="DeepConvNet.__init__",
+    family="scaled",
 )
 def deep_scale_ignored(self, *args, weight_scale=None, **sizes):
     right_deep_init(self, *args, **sizes)
@@ -1634,6 +1647,7 @@ def deep_scale_ignored(self, *args, weight_scale=None, **sizes):
     "deep_convnet",
     "gamma starts at 0, which silences every block: it starts at 1.",
     replaces="DeepConvNet.__init__",
+    family="zeros",
 )
 def deep_gamma_from_zero(self, *args, **sizes):
     right_deep_init(self, *args, **sizes)
