@@ -19,7 +19,7 @@ import sys
 import tempfile
 from typing import Any
 
-from autograder.sandbox import bans, kernel, standins, syscalls
+from autograder.sandbox import bans, kernel, pages, standins, syscalls
 from autograder.sandbox.paths import Readable, without_sources
 from autograder.sandbox.watch import SECONDS, Watch, Watched
 from autograder.sandbox.wire import Channel
@@ -59,6 +59,10 @@ def _import_libraries(torch: bool) -> None:
         # One thread before the first operation: a forked child of a process with a thread pool hangs.
         torch_module.set_num_threads(1)
         functional.conv2d(torch_module.randn(1, 1, 8, 8), torch_module.randn(1, 1, 3, 3))
+        # The first optimiser imports some 900 modules, which would take each test more than a second.
+        torch_module.optim.SGD([torch_module.nn.Parameter(torch_module.zeros(1))], lr=0.1)
+        with contextlib.suppress(ImportError):
+            import torchvision.transforms.v2  # noqa: F401
 
 
 def main(control_descriptor: int) -> None:
@@ -72,7 +76,9 @@ def main(control_descriptor: int) -> None:
         banned = bans.enforce(config["forbid"])
         kernel.adopt_orphans()
         watch = Watch()
-        isolate = _isolate(config, banned)
+        syscalls.prepare()
+        regions = pages.private_regions()  # before /proc is out of sight
+        isolate = {**_isolate(config, banned), "regions": regions}
     except Exception as error:
         control.send(json.dumps({"failed": f"{type(error).__name__}: {error}"}).encode())
         return
@@ -151,6 +157,7 @@ def _become_worker(
             landlock=config["landlock"],
             seccomp=config["seccomp"],
             own_pid_namespace=config["namespaces"],
+            regions=isolate["regions"],
         )
     except BaseException as error:
         with contextlib.suppress(BaseException):
