@@ -37,11 +37,11 @@ class PlainSuite:
         """The points of one question for an answer whose functions are in the namespace `functions`."""
         passed = total = 0.0
         for file, test in self.tests:
-            mark = next((one for one in getattr(test, "pytestmark", ()) if one.name == "question"), None)
-            if mark is None or mark.args[0] != question:
-                continue
-            weight = mark.kwargs.get("weight", 1)
-            for number, case in enumerate(cases(test)):
+            for number, (case, marks) in enumerate(cases(test)):
+                mark = next((one for one in marks if one.name == "question"), None)
+                if mark is None or mark.args[0] != question:
+                    continue
+                weight = mark.kwargs.get("weight", 1)
                 total += weight
                 passed += weight * self.passes(functions, test, case, f"{file}::{test.__name__}[{number}]")
         return points * passed / total
@@ -77,13 +77,21 @@ class PlainSuite:
         return self.loaded[key]
 
 
-def cases(test: Callable[..., None]) -> Iterator[dict[str, Any]]:
-    """The arguments of each case of a test that is parametrised; one empty dict for one that is not."""
-    grids = [mark.args for mark in getattr(test, "pytestmark", ()) if mark.name == "parametrize"]
+def cases(test: Callable[..., None]) -> Iterator[tuple[dict[str, Any], list[Any]]]:
+    """The arguments and the marks of each case of a test; one case without arguments where it has no
+    parameters.
+    """
+    own = list(getattr(test, "pytestmark", ()))
+    grids = [mark.args for mark in own if mark.name == "parametrize"]
     for chosen in itertools.product(*[[(names, value) for value in values] for names, values, *_ in grids]):
         case: dict[str, Any] = {}
+        marks = list(own)
         for names, value in chosen:
             keys = [key.strip() for key in names.split(",")] if isinstance(names, str) else list(names)
-            value = getattr(value, "values", value) if type(value).__name__ == "ParameterSet" else value
-            case.update(zip(keys, value if len(keys) > 1 else [value], strict=True))
-        yield case
+            if type(value).__name__ == "ParameterSet":  # pytest.param: always a tuple, and marks of its own
+                marks = [*value.marks, *marks]
+                values = value.values
+            else:
+                values = value if len(keys) > 1 else [value]
+            case.update(zip(keys, values, strict=True))
+        yield case, marks

@@ -1,4 +1,4 @@
-"""Grading one assignment in one process: the suite collected once, the solution loaded once, one zygote for
+"""Grading one assignment in one process: the suite collected once, the solution loaded once, warm zygotes for
 all submissions.
 """
 
@@ -20,6 +20,7 @@ from autograder.course.results import QuestionResult, SubmissionResult, question
 from autograder.datasets import data_root
 from autograder.grading.identity import numbers_seed, suite_files
 from autograder.grading.session import LoadedSubmission, SandboxContext
+from autograder.grading.zygotes import Zygotes
 from autograder.notebook.cells import Cell
 from autograder.notebook.intake import Intake, IntakeError, read_release, read_submission
 from autograder.notebook.percent import read_source
@@ -52,15 +53,15 @@ class Graded:
 class Grader:
     """Grades submissions of one assignment. Made by `with_grader`."""
 
-    def __init__(self, assignment: Assignment, suite: Suite, zygote: Zygote, options: Options) -> None:
+    def __init__(self, assignment: Assignment, suite: Suite, zygotes: Zygotes, options: Options) -> None:
         self.assignment, self.suite, self._options = assignment, suite, options
-        self._zygote = zygote
+        self.zygotes = zygotes
         self.release = read_release(assignment.release_notebook)
         self.solution = read_source(assignment.source)
         self.mistakes = read_mistakes(assignment.mistakes)
         self._reference = _loaded_solution(assignment, self.solution)
         self.diagnostician = Diagnostician(self.solution, self.mistakes)
-        self.sandbox = [UNSAFE] if options.unsafe_no_sandbox else zygote.profile.layers
+        self.sandbox = [UNSAFE] if options.unsafe_no_sandbox else zygotes.profile.layers
         _require_every_question(assignment, suite)
 
     def grade(self, raw: bytes, student: str, seed: int, source: str = "") -> Graded:
@@ -115,8 +116,7 @@ class Grader:
             return self._run(cells, seed, tests, replaced)
         except SandboxError:
             # The zygote has ended (killed for want of memory, say), which is no verdict: once more.
-            self._zygote.close()
-            self._zygote = Zygote(self._zygote.profile)
+            self.zygotes.close()
             return self._run(cells, seed, tests, replaced)
 
     def _run(
@@ -127,7 +127,7 @@ class Grader:
         replaced: str = "",
     ) -> tuple[list[TestRun], list[str]]:
         clock = self._clock(time.perf_counter())
-        with LoadedSubmission(self._zygote, cells, self.assignment.limits) as submission:
+        with LoadedSubmission(self.zygotes.for_cells(cells), cells, self.assignment.limits) as submission:
             context = SandboxContext(submission, self._reference, self.assignment.limits, seed)
             return self.suite.run(context, tests, clock, replaced=replaced), submission.notes
 
@@ -145,7 +145,7 @@ class Grader:
         seconds = min(call_seconds, self.assignment.limits.call_seconds)
         limits = self.assignment.limits.model_copy(update={"call_seconds": seconds})
         done = []
-        with LoadedSubmission(self._zygote, cells, limits) as submission:
+        with LoadedSubmission(self.zygotes.for_cells(cells), cells, limits) as submission:
             context = SandboxContext(submission, self._reference, limits, AUDIT_SEED)
             for test in tests:
                 done += self.suite.run(context, [test], replaced=replaced)
@@ -174,8 +174,8 @@ class Grader:
         return questions
 
     def close(self) -> None:
-        """End the zygote."""
-        self._zygote.close()
+        """End the zygotes."""
+        self.zygotes.close()
 
 
 def _loaded_solution(assignment: Assignment, cells: Sequence[Cell]) -> dict[str, Any]:
@@ -235,11 +235,14 @@ def with_grader(assignment: Assignment, body: Callable[[Grader], T], options: Op
     chosen = options or Options()
 
     def inside(suite: Suite) -> T:
-        zygote = _sandbox(assignment, chosen)
-        try:
+        def proven(zygote: Zygote) -> None:
             if not chosen.unsafe_no_sandbox:
                 prove(zygote, [assignment.source, *suite_files(assignment)])
-            grader = Grader(assignment, suite, zygote, chosen)
+
+        zygote = _sandbox(assignment, chosen)
+        try:
+            proven(zygote)
+            grader = Grader(assignment, suite, Zygotes(zygote, proven), chosen)
         except BaseException:
             zygote.close()
             raise

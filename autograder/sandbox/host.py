@@ -31,6 +31,8 @@ class Profile:
     """What workers of one zygote may do."""
 
     torch: bool = False
+    pictures: bool = False
+    """Import matplotlib and IPython beforehand, not when a submission first uses them."""
     forbid: tuple[str, ...] = ()
     secret: tuple[Path, ...] = ()
     """Folders to hide even where they lie inside the interpreter's: the course, the data root."""
@@ -115,6 +117,7 @@ class Zygote:
         theirs.close()
         config = {
             "torch": profile.torch,
+            "pictures": profile.pictures,
             "forbid": list(profile.forbid),
             "namespaces": profile.namespaces,
             "landlock": profile.landlock,

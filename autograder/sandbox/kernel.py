@@ -14,6 +14,7 @@ import errno
 import os
 import platform
 import resource
+import select
 import struct
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -160,13 +161,14 @@ def confine_writes(folder: str) -> None:
 
 def forget_descriptors(kept: int, most: int) -> None:
     """Every open file but the standard ones and `kept` becomes /dev/null: its number stays taken."""
+    poll = select.poll()
+    for descriptor in range(3, most):
+        if descriptor != kept:
+            poll.register(descriptor, 0)
+    closed = {number for number, event in poll.poll(0) if event & select.POLLNVAL}  # one call for all of them
     null = os.open("/dev/null", os.O_RDWR)
     for descriptor in range(3, most):
-        if descriptor not in (kept, null):
-            try:
-                os.fstat(descriptor)
-            except OSError:
-                continue
+        if descriptor not in (kept, null) and descriptor not in closed:
             os.dup2(null, descriptor)
     os.close(null)
 

@@ -11,6 +11,7 @@ import ctypes
 import errno
 import os
 import struct
+from functools import cache
 
 from autograder.sandbox.kernel import MACHINE, no_new_privileges, syscall
 
@@ -184,14 +185,32 @@ def program(*, allow_fork: bool, own_pid: int | None) -> list[Instruction]:
     return [*filter_, allow]
 
 
+_ANY_PID = 0x7FFFFFF1
+"""Stands in a prepared filter for the process id, known only after the fork; above every real one."""
+
+
+@cache
+def _prepared(allow_fork: bool, with_pid: bool) -> tuple[bytes, tuple[int, ...]]:
+    """A filter as the kernel takes it, and where in it the process id goes."""
+    instructions = program(allow_fork=allow_fork, own_pid=_ANY_PID if with_pid else None)
+    places = tuple(8 * i + 4 for i, (*_, value) in enumerate(instructions) if value == _ANY_PID)
+    return b"".join(struct.pack("HBBI", *instruction) for instruction in instructions), places
+
+
+def prepare() -> None:
+    """Build the filters once, for all processes that will be forked from this one."""
+    for allow_fork in (True, False):
+        for with_pid in (True, False):
+            _prepared(allow_fork, with_pid)
+
+
 def install(*, allow_fork: bool, own_pid: int | None) -> None:
     """Put the filter in force for every thread of this process and all of its children. Raises OSError."""
-    instructions = program(allow_fork=allow_fork, own_pid=own_pid)
-    raw = b"".join(struct.pack("HBBI", *instruction) for instruction in instructions)
+    raw, places = _prepared(allow_fork, own_pid is not None)
     buffer = ctypes.create_string_buffer(raw, len(raw))
-    header = ctypes.create_string_buffer(
-        struct.pack("HxxxxxxQ", len(instructions), ctypes.addressof(buffer)), 16
-    )
+    for place in places:
+        struct.pack_into("I", buffer, place, own_pid)
+    header = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(raw) // 8, ctypes.addressof(buffer)), 16)
     number = _SECCOMP[("x86_64", "aarch64").index(MACHINE)]
     no_new_privileges()
     result = syscall(number, 1, 1, ctypes.cast(header, ctypes.c_void_p))  # SECCOMP_SET_MODE_FILTER, TSYNC

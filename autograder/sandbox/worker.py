@@ -23,7 +23,7 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from autograder.sandbox import kernel, standins, syscalls
+from autograder.sandbox import kernel, pages, standins, syscalls
 from autograder.sandbox.service import Service
 from autograder.sandbox.wire import Channel, Decoder, Encoder, Handle, PeerClosed, WireError
 
@@ -165,7 +165,13 @@ def _is_constant(value: ast.expr) -> bool:
 
 
 def serve_submission(
-    sock: socket.socket, *, box: str, landlock: bool, seccomp: bool, own_pid_namespace: bool
+    sock: socket.socket,
+    *,
+    box: str,
+    landlock: bool,
+    seccomp: bool,
+    own_pid_namespace: bool,
+    regions: list[pages.Region],
 ) -> None:
     """Answer the grader's requests to run cells and to fork, until it closes the connection. Never
     returns.
@@ -191,6 +197,8 @@ def serve_submission(
             elif operation == "fork":
                 _, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
                 tests += 1
+                if tests == 1:  # all cells have run: what is written from here on is written by the forks
+                    pages.gather(regions)
                 _ended()  # one that nobody waits for counts against the limit on processes
                 shutil.rmtree(f"{box}/test-{tests - 1}", ignore_errors=True)  # no test sees another's files
                 standins.rest_thread_pools()

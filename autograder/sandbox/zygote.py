@@ -19,7 +19,7 @@ import sys
 import tempfile
 from typing import Any
 
-from autograder.sandbox import bans, kernel, pages, standins, syscalls
+from autograder.sandbox import bans, kernel, pages, postponed, standins, syscalls
 from autograder.sandbox.paths import Readable, without_sources
 from autograder.sandbox.watch import SECONDS, Watch, Watched
 from autograder.sandbox.wire import Channel
@@ -32,26 +32,22 @@ SPARE_PROCESSES = 256
 FIRST_WORKER_UID = 0x70000000  # above every range that distributions and container tools hand out
 
 
-def _import_libraries(torch: bool) -> None:
+def _import_libraries(torch: bool, pictures: bool) -> None:
     import dataclasses  # noqa: F401
     import functools  # noqa: F401
     import itertools  # noqa: F401
     import math  # noqa: F401
     import typing  # noqa: F401
 
-    import IPython.core.inputtransformer2  # noqa: F401
-    import matplotlib
     import msgpack  # noqa: F401
     import numpy as np
     import numpy.lib.stride_tricks
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     np.linalg.norm(np.random.default_rng(0).normal(size=(8, 8)) @ np.ones((8, 8)))
-    with open(os.devnull, "wb") as sink:  # noqa: PTH123
-        plt.figure().savefig(sink, format="png")  # the font cache and the lazy imports, once
-    plt.close("all")
+    if pictures:
+        _import_what_draws()
+    else:
+        postponed.postpone_matplotlib()
     if torch:
         import torch as torch_module
         import torch.nn.functional as functional
@@ -65,13 +61,25 @@ def _import_libraries(torch: bool) -> None:
             import torchvision.transforms.v2  # noqa: F401
 
 
+def _import_what_draws() -> None:
+    import IPython.core.inputtransformer2  # noqa: F401
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    with open(os.devnull, "wb") as sink:  # noqa: PTH123
+        plt.figure().savefig(sink, format="png")  # the font cache and the lazy imports, once
+    plt.close("all")
+
+
 def main(control_descriptor: int) -> None:
     """Serve until the control socket closes."""
     control = socket.socket(fileno=control_descriptor)
     kernel.die_with_parent()
     config = json.loads(control.recv(1 << 20))
     try:
-        _import_libraries(config["torch"])
+        _import_libraries(config["torch"], config["pictures"])
         standins.find_thread_pools()
         banned = bans.enforce(config["forbid"])
         kernel.adopt_orphans()

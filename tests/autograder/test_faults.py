@@ -325,7 +325,7 @@ def test_a_zygote_or_worker_that_is_killed_changes_no_grade(course: Course) -> N
         victims = []
         for turn in range(24):
             raw, (expected, seconds) = submissions[turn % len(submissions)], calm[turn % len(submissions)]
-            zygote = grader._zygote._process.pid
+            zygote = grader.zygotes.for_cells([])._process.pid
             kill_zygote = turn % 3 == 0
             wait = rng.uniform(0.05, 0.9) * seconds
 

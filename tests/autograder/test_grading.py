@@ -376,7 +376,7 @@ def test_the_sandbox_is_started_again_and_its_failure_is_no_verdict(
     raw = notebook(assignment)
 
     def body(grader: Grader) -> None:
-        process = grader._zygote._process
+        process = grader.zygotes.for_cells([])._process
         process.kill()
         process.wait()
         assert grader.grade(raw, "s", 1).result.score == 5.0
