@@ -111,7 +111,12 @@ def grade(
     json: Annotated[
         str | None, typer.Option("--json", help="Where to write the report; - for standard output.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Grade again what has not changed since it was graded, too.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run, as is done without --force.")
+    ] = False,
     db: Annotated[str | None, typer.Option("--db", help="The gradebook as an SQLAlchemy URL.")] = None,
     feedback: Annotated[bool, typer.Option(help="Write the feedback pages.")] = True,
     gradebook: Annotated[
@@ -124,10 +129,12 @@ def grade(
     course: CourseFolder = HERE,
 ) -> None:
     """Grade submissions: report, gradebook, feedback pages."""
+    if force and resume:
+        raise typer.BadParameter("--force grades everything anew, --resume goes on. Give one of them.")
     from autograder.cli.grading import GradeCommand, run_grade
 
     command = GradeCommand(
-        slug=slug, paths=paths, jobs=jobs, json=json, resume=resume, db=db, feedback=feedback,
+        slug=slug, paths=paths, jobs=jobs, json=json, force=force, db=db, feedback=feedback,
         gradebook=gradebook, quiet=quiet, unsafe_no_sandbox=unsafe_no_sandbox,
     )  # fmt: skip
     raise typer.Exit(run_grade(course, command))

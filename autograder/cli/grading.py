@@ -32,7 +32,7 @@ class GradeCommand:
     paths: Sequence[Path]
     jobs: int = 1
     json: str | None = None
-    resume: bool = False
+    force: bool = False
     db: str | None = None
     feedback: bool = True
     gradebook: bool = True
@@ -78,7 +78,7 @@ def graded_report(
     if not command.quiet:
         for note in collected.notes:
             print(note, file=sys.stderr)
-    options = RunOptions(command.jobs, command.resume, Options(unsafe_no_sandbox=command.unsafe_no_sandbox))
+    options = RunOptions(command.jobs, command.force, Options(unsafe_no_sandbox=command.unsafe_no_sandbox))
     if command.unsafe_no_sandbox:
         print("Warning: no sandbox. A submission can read and change whatever you can.", file=sys.stderr)
     with ExitStack() as stack:
@@ -94,7 +94,11 @@ def graded_report(
             del result
             update(done, total)
 
-        return grade_submissions(course, assignment, collected, options, recorder, tell, deliver)
+        def announce(sentence: str) -> None:
+            if not command.quiet:
+                print(sentence, file=sys.stderr)
+
+        return grade_submissions(course, assignment, collected, options, recorder, tell, deliver, announce)
 
 
 def _worth_a_look(graded: Sequence[SubmissionResult]) -> list[str]:

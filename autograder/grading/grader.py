@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from autograder.course import Assignment
 from autograder.course.results import QuestionResult, SubmissionResult, question_points
 from autograder.datasets import data_root
 from autograder.grading.identity import numbers_seed, suite_files
+from autograder.grading.journal import Kept
 from autograder.grading.session import LoadedSubmission, SandboxContext
 from autograder.grading.zygotes import Zygotes
 from autograder.notebook.cells import Cell
@@ -64,9 +65,11 @@ class Grader:
         self.sandbox = [UNSAFE] if options.unsafe_no_sandbox else zygotes.profile.layers
         _require_every_question(assignment, suite)
 
-    def grade(self, raw: bytes, student: str, seed: int, source: str = "") -> Graded:
+    def grade(
+        self, raw: bytes, student: str, seed: int, source: str = "", kept: Kept | None = None
+    ) -> Graded:
         """Grade one notebook. A notebook that cannot be read is refused with the reason; nothing a
-        submission does raises.
+        submission does raises. Of one that is `kept` from an earlier run the stale questions are graded.
         """
         start = time.perf_counter()
         result = SubmissionResult(
@@ -81,25 +84,33 @@ class Grader:
         result.sha256, result.repairs = intake.sha256, list(intake.repairs)
         result.seed = numbers_seed(seed, intake.sha256)
         try:
-            result.questions, notes = self.grade_cells(intake.runnable, result.seed)
+            stale = None if kept is None else kept.stale
+            result.questions, notes = self.grade_cells(intake.runnable, result.seed, stale)
         except SandboxError as error:
             result.status = "refused"
             result.reason = f"The sandbox failed twice on it: {error} Look at it by hand."
             result.seconds = round(time.perf_counter() - start, 4)
             return Graded(result, None)
+        if kept is not None:
+            earlier = [question for question in kept.result.questions if question.name not in kept.stale]
+            result.questions = self._in_order([*result.questions, *earlier])
         result.repairs += notes
         result.score = round(sum(question.points for question in result.questions), 2)
         result.seconds = round(time.perf_counter() - start, 4)
         return Graded(result, intake)
 
-    def grade_cells(self, cells: Sequence[Cell], seed: int) -> tuple[list[QuestionResult], list[str]]:
-        """Grade code cells in the sandbox: the questions, and a sentence for each cell that raised or was
-        left out.
+    def grade_cells(
+        self, cells: Sequence[Cell], seed: int, only: Container[str] | None = None
+    ) -> tuple[list[QuestionResult], list[str]]:
+        """Grade code cells in the sandbox: the questions (those in `only`, or all), and a sentence for each
+        cell that raised or was left out.
         """
-        runs, notes = self.run_cells(cells, seed)
+        tests = None if only is None else [test for test in self.suite.tests if test.question in only]
+        runs, notes = self.run_cells(cells, seed, tests)
         if self._options.diagnose:
             self.diagnostician.diagnose(self.suite, runs, seed)
-        return self._by_question(runs), notes
+        questions = self._by_question(runs)
+        return [question for question in questions if only is None or question.name in only], notes
 
     def run_cells(
         self,
@@ -172,6 +183,10 @@ class Grader:
                 QuestionResult(name=question.name, points=points, max_points=question.points, tests=tests)
             )
         return questions
+
+    def _in_order(self, questions: Sequence[QuestionResult]) -> list[QuestionResult]:
+        by_name = {question.name: question for question in questions}
+        return [by_name[question.name] for question in self.assignment.questions if question.name in by_name]
 
     def close(self) -> None:
         """End the zygotes."""

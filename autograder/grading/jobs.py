@@ -18,6 +18,7 @@ from typing import Any
 from autograder.course import Assignment, load_course
 from autograder.course.results import SubmissionResult
 from autograder.grading.grader import Graded, Grader, Options, with_grader
+from autograder.grading.journal import Kept
 from autograder.notebook.collect import Found
 from autograder.notebook.entries import UnreadableError
 
@@ -30,6 +31,8 @@ class Task:
 
     found: Found
     seed: int
+    kept: Kept | None = None
+    """What is known of it already: only the stale questions are graded."""
 
 
 class JobError(Exception):
@@ -43,7 +46,7 @@ def grade_task(grader: Grader, task: Task) -> Graded:
         raw = task.found.read(limits.notebook_mb << 20)
     except UnreadableError as error:
         return refused(grader.assignment, task.found.student, str(error), task.found.label, task.seed)
-    return grader.grade(raw, task.found.student, task.seed, task.found.label)
+    return grader.grade(raw, task.found.student, task.seed, task.found.label, task.kept)
 
 
 def refused(assignment: Assignment, student: str, reason: str, label: str, seed: int = 0) -> Graded:

@@ -1,52 +1,69 @@
-"""An unfinished run on disk: one line for each graded submission, so that an interrupted run loses
-nothing.
+"""What has been graded, on disk: one line for each graded submission. An interrupted run loses nothing, and
+the next one grades only what has changed.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from autograder.course.files import cannot_write
+from autograder.course.files import cannot_write, write_whole
 from autograder.course.results import SubmissionResult
 from autograder.grading.identity import StateError
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A result of an earlier run."""
+
+    result: SubmissionResult
+    stale: frozenset[str]
+    """Questions whose suite has changed since, or that are new; never all of them."""
 
 
 class Journal:
     """Appends results as they come; reads back those that still hold.
 
-    A result holds for the same submission (sha256), the same seed and the same suite version.
+    A question's result holds for the same submission (sha256), the same seed and the same version of the
+    question (see `versions`).
     """
 
-    def __init__(self, path: Path, suite_version: str) -> None:
-        self._path, self._version = path, suite_version
+    def __init__(self, path: Path, versions: Mapping[str, str]) -> None:
+        self._path, self._versions = path, dict(versions)
         self._file: int | None = None
 
-    def read(self) -> dict[str, SubmissionResult]:
-        """Student -> the last result written by this suite version; a line cut off by a crash is passed
-        over.
-        """
-        results: dict[str, SubmissionResult] = {}
-        try:
-            text = self._path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return results
-        for line in text.splitlines():
+    def read(self) -> dict[str, Kept]:
+        """Student -> the last result of which anything holds; a line cut off by a crash is passed over."""
+        found: dict[str, Kept] = {}
+        for line in self._lines():
             try:
                 entry = json.loads(line)
-                if entry["suite_version"] != self._version:
-                    continue
+                versions = dict(entry["versions"])
                 result = SubmissionResult.model_validate(entry["result"])
             except (ValueError, KeyError, TypeError, ValidationError):
                 continue
-            results[result.student] = result
-        return results
+            stale = {name for name, version in self._versions.items() if versions.get(name) != version}
+            found.pop(result.student, None)
+            if len(stale) < len(self._versions):
+                found[result.student] = Kept(result, frozenset(stale))
+        return found
+
+    def _lines(self) -> list[str]:
+        try:
+            return self._path.read_text(encoding="utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StateError(f"Cannot read {self._path}: {error.strerror}. Move it away.") from error
 
     def start(self, *, fresh: bool) -> None:
-        """Open for appending; `fresh` forgets what an earlier run left. Raises `StateError`."""
+        """Open for appending; `fresh` forgets what earlier runs left. Raises `StateError`."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if fresh else 0)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +75,7 @@ class Journal:
     def append(self, result: SubmissionResult) -> None:
         """One result, in one write. Raises `StateError`."""
         if self._file is not None:
-            entry = {"suite_version": self._version, "result": result.model_dump(mode="json")}
+            entry = {"versions": self._versions, "result": result.model_dump(mode="json")}
             self._write(json.dumps(entry).encode() + b"\n")
 
     def _write(self, line: bytes) -> None:
@@ -70,9 +87,18 @@ class Journal:
             raise StateError(cannot_write(self._path, error)) from error
 
     def close(self, *, finished: bool) -> None:
-        """Close it; a finished run needs no journal."""
+        """Close it. After a finished run it is made as short as it can be: the last line of each student."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
-        if finished:
-            self._path.unlink(missing_ok=True)
+        if not finished:
+            return
+        last: dict[str, str] = {}
+        for line in self._lines():
+            try:
+                student = json.loads(line)["result"]["student"]
+            except (ValueError, KeyError, TypeError):
+                continue
+            last[str(student)] = line
+        with suppress(OSError):  # the longer file says the same
+            write_whole(self._path, "".join(f"{line}\n" for line in last.values()))

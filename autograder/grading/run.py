@@ -8,8 +8,8 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,10 +19,11 @@ from autograder.course.results import Report, SubmissionResult
 from autograder.grading.grader import Graded, Options
 from autograder.grading.identity import course_key, numbers_seed, state_folder, submission_seed, suite_version
 from autograder.grading.jobs import Pool, Task, one_process, refused
-from autograder.grading.journal import Journal
+from autograder.grading.journal import Journal, Kept
+from autograder.grading.versions import question_versions
 from autograder.notebook.collect import Collected
 from autograder.notebook.entries import UnreadableError
-from autograder.notebook.intake import read_release, read_submission
+from autograder.notebook.intake import Intake, read_release, read_submission
 
 BATCH = 25
 """Submissions recorded in the gradebook in one transaction."""
@@ -49,7 +50,8 @@ class RunOptions:
     """How to run."""
 
     jobs: int = 1
-    resume: bool = False
+    force: bool = False
+    """Grade again what has not changed since an earlier run, too."""
     grader: Options = field(default_factory=Options)
 
 
@@ -65,30 +67,30 @@ def grade_submissions(
     recorder: Recorder | None = None,
     progress: Callable[[int, int, SubmissionResult | None], None] | None = None,
     deliver: Callable[[Report], None] | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> Report:
     """Grade everything in `collected`.
 
-    Finished submissions are journalled at once and recorded in batches; on an interruption (KeyboardInterrupt
-    passes through) the journal stays, and `resume` takes from it whatever has not changed. It also stays
-    where `deliver`, which is called with the finished report, raises: a full disk costs no second grading.
+    Finished submissions are journalled at once and recorded in batches; an interruption (KeyboardInterrupt
+    passes through) loses nothing. What the journal holds of earlier runs, finished or not, is taken from
+    there where nothing has changed; where only the suite has, the questions that it touches are graded again.
 
     Raises whatever `with_grader` raises, the recorder's own error, and that of `deliver`.
     """
-    version = suite_version(assignment)
     key = course_key(course)
     # What was graded without the sandbox must not turn up in the report of a run with it.
-    holds_for = f"{version} unsafe" if options.grader.unsafe_no_sandbox else version
-    journal = Journal(state_folder(course) / "runs" / f"{assignment.slug}.jsonl", holds_for)
+    versions = question_versions(assignment, unsafe=options.grader.unsafe_no_sandbox)
+    journal = Journal(state_folder(course) / "runs" / f"{assignment.slug}.jsonl", versions)
     tasks = [
         Task(found, submission_seed(key, assignment.slug, found.student)) for found in collected.submissions
     ]
-    done = _still_valid(assignment, tasks, journal.read()) if options.resume else []
-    known = {graded.result.student for graded in done}
-    left = [task for task in tasks if task.found.student not in known]
+    done, left = _kept(assignment, tasks, {} if options.force else journal.read())
+    if announce and len(done) + sum(task.kept is not None for task in left):
+        announce(_unchanged(done, left))
     turned_away = [
         refused(assignment, entry.student, entry.reason, entry.label) for entry in collected.refused
     ]
-    journal.start(fresh=not options.resume)
+    journal.start(fresh=options.force)
     batch: list[Graded] = []
     results: list[SubmissionResult] = []
 
@@ -131,14 +133,17 @@ def grade_submissions(
                 recorder.settle()
         results.sort(key=lambda result: result.student)
         report = Report(
-            assignment=assignment.slug, suite_version=version, sandbox=sandbox, submissions=results
+            assignment=assignment.slug,
+            suite_version=suite_version(assignment),
+            sandbox=sandbox,
+            submissions=results,
         )
         if deliver:
             deliver(report)
     except ReportError as error:
         journal.close(finished=False)
         raise ReportError(
-            f"{error} The grades are kept: `--resume` writes the report without grading."
+            f"{error} The grades are kept: the same command writes the report without grading again."
         ) from error
     except BaseException:
         journal.close(finished=False)
@@ -188,24 +193,43 @@ def _with_graders(
         return list(run(pool.sandbox, pool.grade))
 
 
-def _still_valid(
-    assignment: Assignment, tasks: Sequence[Task], journalled: dict[str, SubmissionResult]
-) -> list[Graded]:
-    """Journalled results of submissions that have not changed since, with their notebooks read again."""
+def _kept(
+    assignment: Assignment, tasks: Sequence[Task], journalled: dict[str, Kept]
+) -> tuple[list[Graded], list[Task]]:
+    """What need not be graded again, with the notebooks read anew; and what there is to do, of which some
+    tasks hold a result that lacks only the questions that the suite's change touched.
+    """
     release = read_release(assignment.release_notebook)
-    valid = []
+    done, left = [], []
     for task in tasks:
-        result = journalled.get(task.found.student)
-        if result is None or result.status != "graded":
-            continue
-        try:
-            raw = task.found.read(assignment.limits.notebook_mb << 20)
-            intake = read_submission(raw, release, assignment.limits)
-        except (UnreadableError, ValueError):
-            continue
-        if intake.sha256 == result.sha256 and result.seed == numbers_seed(task.seed, intake.sha256):
-            valid.append(Graded(result, intake))
-    return valid
+        kept = journalled.get(task.found.student)
+        intake = None
+        if kept is not None and kept.result.status == "graded":
+            with suppress(UnreadableError, ValueError):
+                raw = task.found.read(assignment.limits.notebook_mb << 20)
+                intake = read_submission(raw, release, assignment.limits)
+        if kept is None or intake is None or not _same(kept.result, intake, task):
+            left.append(task)
+        elif kept.stale:
+            left.append(replace(task, kept=kept))
+        else:
+            result = kept.result.model_copy(update={"source": task.found.label})
+            done.append(Graded(result, intake))
+    return done, left
+
+
+def _unchanged(done: Sequence[Graded], left: Sequence[Task]) -> str:
+    """What is not graded again, in words."""
+    parts = [f"{len(done)} not graded again, for nothing has changed"] if done else []
+    kept = [task.kept for task in left if task.kept is not None]
+    if kept:
+        questions = sorted(set[str]().union(*(one.stale for one in kept)))
+        parts.append(f"{len(kept)} only in what the suite's change touches ({', '.join(questions)})")
+    return f"{'; '.join(parts)}. --force grades everything."
+
+
+def _same(result: SubmissionResult, intake: Intake, task: Task) -> bool:
+    return intake.sha256 == result.sha256 and result.seed == numbers_seed(task.seed, intake.sha256)
 
 
 def check_report_path(path: Path) -> None:

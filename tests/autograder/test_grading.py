@@ -513,9 +513,9 @@ def test_two_jobs_give_the_same_report_as_one(course: Course) -> None:
     one = run(course, folder)
     assert scores(one) == SCORES
     assert [entry.status for entry in one.submissions] == ["graded"] * 3 + ["refused", "graded"]
-    two = run(course, folder, jobs=2)
+    two = run(course, folder, jobs=2, force=True)
     assert timeless(one) == timeless(two)
-    assert not journal_of(course).exists()
+    assert set(finished(course)) == set(scores(one))
     seeds = [entry.seed for entry in one.submissions]
     assert len(set(seeds)) == 5 and all(seeds)
 
@@ -609,12 +609,12 @@ def test_resume_after_the_process_was_killed(course: Course) -> None:
     with journal_of(course).open("ab") as file:
         file.write(b'{"suite_version": "cut off in the mid')
 
-    report = run(course, folder, resume=True)
+    report = run(course, folder)
     assert scores(report) == SCORES
     kept = {entry.student: entry.seconds for entry in report.submissions}
     graded = {student: entry for student, entry in before.items() if entry["status"] == "graded"}
     assert graded and all(kept[student] == entry["seconds"] for student, entry in graded.items())
-    assert not journal_of(course).exists()
+    assert len(journal_of(course).read_text().splitlines()) == len(SCORES)  # the last line of each
 
 
 def finished(course: Course) -> dict[str, dict[str, Any]]:
@@ -663,27 +663,31 @@ def interrupt(report: Report) -> None:
     raise KeyboardInterrupt
 
 
-def test_resume_takes_nothing_that_has_changed(course: Course, instant: list[str]) -> None:
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_only_what_has_changed_is_graded_again(course: Course, instant: list[str], interrupted: bool) -> None:
     folder = honest(course)
     raw = (folder / "bob/tiny/tiny.ipynb").read_bytes()
 
-    def regraded(change: Callable[[], object], *, resume: bool = True, **first: Any) -> set[str]:
-        with pytest.raises(KeyboardInterrupt):
-            run(course, folder, deliver=interrupt, **first)
+    def regraded(change: Callable[[], object], *, force: bool = False, **first: Any) -> set[str]:
+        if interrupted:
+            with pytest.raises(KeyboardInterrupt):
+                run(course, folder, deliver=interrupt, force=True, **first)
+        else:
+            run(course, folder, force=True, **first)
         assert set(finished(course)) == EVERYBODY
         instant.clear()
         change()
-        report = run(course, folder, resume=resume)
-        assert {entry.student for entry in report.submissions} == EVERYBODY
-        assert not journal_of(course).exists()
+        report = run(course, folder, force=force)
+        assert {entry.student for entry in report.submissions} == EVERYBODY == set(finished(course))
         return set(instant)
 
     suite, key = course.root / "tests/tiny/test_hidden.py", course.root / ".autograder/key"
     unsafe = Options(unsafe_no_sandbox=True)
     assert regraded(lambda: None) == set()
-    assert regraded(lambda: None, resume=False) == EVERYBODY
+    assert regraded(lambda: None, force=True) == EVERYBODY
     assert regraded(lambda: (folder / "bob/tiny/tiny.ipynb").write_bytes(raw + b" ")) == {"bob"}
-    assert regraded(lambda: suite.write_text(HIDDEN + "\n# changed\n")) == EVERYBODY
+    assert regraded(lambda: suite.write_text(HIDDEN + "\n# a comment\n")) == set()
+    assert regraded(lambda: suite.write_text(HIDDEN + "\nSIZE = 4\n")) == EVERYBODY
     assert regraded(lambda: key.write_bytes(bytes(32))) == EVERYBODY
     assert regraded(lambda: None, grader=unsafe) == EVERYBODY
 
@@ -698,7 +702,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(course: Course, instant: li
     with pytest.raises(KeyboardInterrupt):
         run(course, folder, progress=progress)
     assert instant == ["ada", "bob"]
-    run(course, folder, resume=True)
+    run(course, folder)
     assert instant == ["ada", "bob", "cem"]
 
 
@@ -743,12 +747,15 @@ def test_a_full_disk_at_the_end_costs_no_second_grading(
         write_report(report, path)
 
     course_key(course)  # drawn while there was room
-    with monkeypatch.context() as patched, pytest.raises(ReportError, match=r"disk is full.*--resume"):
+    with (
+        monkeypatch.context() as patched,
+        pytest.raises(ReportError, match=r"disk is full.*same command"),
+    ):
         patched.setattr(os, "fsync", full_disk)
         run(course, folder, deliver=deliver)
     assert not path.exists()
     instant.clear()
-    run(course, folder, deliver=deliver, resume=True)
+    run(course, folder, deliver=deliver)
     assert instant == []
     assert set(scores(Report.model_validate_json(path.read_bytes()))) == EVERYBODY
 
@@ -760,18 +767,18 @@ def test_a_journal_that_cannot_be_written(
         patched.setattr(journal.os, "write", full_disk)
         with pytest.raises(StateError, match=r"tiny\.jsonl: the disk is full"):
             run(course, honest(course))
-    written = Journal(course.root / "journal", "v")
+    written = Journal(course.root / "journal", {"f": "v"})
     written.start(fresh=True)
     with monkeypatch.context() as patched:  # a disk that takes a few bytes at a time
         write = os.write
         patched.setattr(journal.os, "write", lambda file, data: write(file, data[:7]))
         written.append(SubmissionResult(student="s", score=1.0, max_score=2.0))
     written.close(finished=False)
-    assert written.read()["s"].score == 1.0
-    assert Journal(course.root / "journal", "other version").read() == {}
+    assert written.read()["s"].result.score == 1.0
+    assert Journal(course.root / "journal", {"f": "another"}).read() == {}
     (course.root / "file").write_text("")
     with pytest.raises(StateError, match="Cannot write"):
-        Journal(course.root / "file/journal", "v").start(fresh=True)
+        Journal(course.root / "file/journal", {"f": "v"}).start(fresh=True)
 
 
 def test_a_report_path_is_tried_before_grading(tmp_path: Path) -> None:
@@ -811,7 +818,7 @@ def test_the_recorder_gets_each_result_once_and_its_failure_loses_nothing(
         run(course, folder, recorder=broken)
     assert broken.calls == 1 and instant == ["ada", "bob"]
     working = Recorder(fails=False)
-    run(course, folder, recorder=working, resume=True)
+    run(course, folder, recorder=working)
     assert working.seen == ["ada", "bob", "cem"] == instant
     assert working.calls == 2 and working.settled
 
