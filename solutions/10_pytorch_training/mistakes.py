@@ -40,6 +40,7 @@ def dataset_without_channel(self, i):
     "image_dataset",
     "The mean is subtracted after the division: subtract first, then divide.",
     replaces="ImageDataset.__init__",
+    family="shifted",
 )
 def dataset_divides_first(self, images, labels, mean=0.0, std=1.0):
     right_dataset_init(self, images, labels)
@@ -88,6 +89,7 @@ def dataset_one_hot_labels(self, i):
     "image_dataset",
     "The image is standardised in place each time it is asked for: the second time it is another one.",
     replaces="ImageDataset.__getitem__",
+    family="shifted",
 )
 def dataset_changes_in_place(self, i):
     image = self.images[i].clone()
@@ -379,6 +381,7 @@ def _train(
 @mistake(
     "train_epoch",
     "The gradients are never set to zero: backward adds each batch's to those of all batches before.",
+    like="train_zero_grad_each_epoch",
 )
 def train_without_zero_grad(model, loader, loss_fn, optimizer):
     return _train(model, loader, loss_fn, optimizer, zero="never")
@@ -387,6 +390,7 @@ def train_without_zero_grad(model, loader, loss_fn, optimizer):
 @mistake(
     "train_epoch",
     "The gradients are set to zero once for each epoch: it has to be once for each batch.",
+    like="train_without_zero_grad",
 )
 def train_zero_grad_each_epoch(model, loader, loss_fn, optimizer):
     return _train(model, loader, loss_fn, optimizer, zero="epoch")
@@ -459,12 +463,20 @@ def _measure(model, loader, loss_fn, *, mode=False, per_example=True):
     return total / weights, correct / count
 
 
-@mistake("evaluate", "The model is not set to eval mode: call model.eval() first.")
+@mistake(
+    "evaluate",
+    "The model is not set to eval mode: call model.eval() first.",
+    like="evaluate_in_training_mode",
+)
 def evaluate_without_mode(model, loader, loss_fn):
     return _measure(model, loader, loss_fn, mode=None)
 
 
-@mistake("evaluate", "The model is set to training mode: dropout drops while the accuracy is measured.")
+@mistake(
+    "evaluate",
+    "The model is set to training mode: dropout drops while the accuracy is measured.",
+    like="evaluate_without_mode",
+)
 def evaluate_in_training_mode(model, loader, loss_fn):
     return _measure(model, loader, loss_fn, mode=True)
 
@@ -519,7 +531,9 @@ def evaluate_rounds_up(model, loader, loss_fn):
 
 
 @mistake(
-    "warmup_cosine", "The first rate is 0, and the first epoch is lost: epoch e has (e + 1) / w of the peak."
+    "warmup_cosine",
+    "The first rate is 0, and the first epoch is lost: epoch e has (e + 1) / w of the peak.",
+    family="partial",
 )
 def rates_begin_at_zero(num_epochs, warmup, peak, floor=0.0):
     epochs = np.arange(num_epochs)
@@ -529,7 +543,9 @@ def rates_begin_at_zero(num_epochs, warmup, peak, floor=0.0):
 
 
 @mistake(
-    "warmup_cosine", "The cosine does not begin after the warmup: its time is (e - w) / (E - w), not e / E."
+    "warmup_cosine",
+    "The cosine does not begin after the warmup: its time is (e - w) / (E - w), not e / E.",
+    family="partial",
 )
 def rates_cosine_from_the_start(num_epochs, warmup, peak, floor=0.0):
     epochs = np.arange(num_epochs)
@@ -537,21 +553,25 @@ def rates_cosine_from_the_start(num_epochs, warmup, peak, floor=0.0):
     return np.where(epochs < warmup, right_warmup_cosine(num_epochs, warmup, peak, floor), falling)
 
 
-@mistake("warmup_cosine", "The floor is added on top, so that the fall begins above the peak.")
+@mistake(
+    "warmup_cosine", "The floor is added on top, so that the fall begins above the peak.", family="partial"
+)
 def rates_floor_on_top(num_epochs, warmup, peak, floor=0.0):
     rates = right_warmup_cosine(num_epochs, warmup, peak)
     return np.where(np.arange(num_epochs) < warmup, rates, rates + floor)
 
 
 @mistake(
-    "warmup_cosine", "The floor is a lower bound here, where it should be what the cosine falls towards."
+    "warmup_cosine",
+    "The floor is a lower bound here, where it should be what the cosine falls towards.",
+    family="partial",
 )
 def rates_cut_off_at_floor(num_epochs, warmup, peak, floor=0.0):
     rates = right_warmup_cosine(num_epochs, warmup, peak)
     return np.where(np.arange(num_epochs) < warmup, rates, np.maximum(rates, floor))
 
 
-@mistake("warmup_cosine", "The rate falls along a straight line, not along half a cosine.")
+@mistake("warmup_cosine", "The rate falls along a straight line, not along half a cosine.", family="partial")
 def rates_fall_linearly(num_epochs, warmup, peak, floor=0.0):
     epochs = np.arange(num_epochs)
     falling = peak - (peak - floor) * (epochs - warmup) / max(num_epochs - warmup, 1)
@@ -559,7 +579,9 @@ def rates_fall_linearly(num_epochs, warmup, peak, floor=0.0):
 
 
 @mistake(
-    "warmup_cosine", "The cosine goes through a whole period, down and up again: its argument ends at pi."
+    "warmup_cosine",
+    "The cosine goes through a whole period, down and up again: its argument ends at pi.",
+    family="partial",
 )
 def rates_whole_period(num_epochs, warmup, peak, floor=0.0):
     epochs = np.arange(num_epochs)
@@ -568,19 +590,19 @@ def rates_whole_period(num_epochs, warmup, peak, floor=0.0):
     return np.where(epochs < warmup, right_warmup_cosine(num_epochs, warmup, peak, floor), falling)
 
 
-@mistake("warmup_cosine", "The factor 1/2 is missing: 1 + cos goes from 2 to 0.")
+@mistake("warmup_cosine", "The factor 1/2 is missing: 1 + cos goes from 2 to 0.", family="partial")
 def rates_without_half(num_epochs, warmup, peak, floor=0.0):
     rates = right_warmup_cosine(num_epochs, warmup, peak, floor)
     return np.where(np.arange(num_epochs) < warmup, rates, 2 * rates - floor)
 
 
-@mistake("warmup_cosine", "There is no warming up: the first w epochs have the peak rate.")
+@mistake("warmup_cosine", "There is no warming up: the first w epochs have the peak rate.", family="partial")
 def rates_without_warmup(num_epochs, warmup, peak, floor=0.0):
     rates = right_warmup_cosine(num_epochs, warmup, peak, floor)
     return np.where(np.arange(num_epochs) < warmup, peak, rates)
 
 
-@mistake("warmup_cosine", "Warming up begins at the floor: it should begin at 0.")
+@mistake("warmup_cosine", "Warming up begins at the floor: it should begin at 0.", family="partial")
 def rates_warm_up_from_floor(num_epochs, warmup, peak, floor=0.0):
     rates = right_warmup_cosine(num_epochs, warmup, peak, floor)
     rising = floor + (peak - floor) * (np.arange(num_epochs) + 1) / max(warmup, 1)
@@ -823,7 +845,7 @@ def configs_without_seed(space, num, seed):
 def classifier_linear(images, labels, seed):
     torch.manual_seed(seed)
     x, y = torch.tensor(images)[:, None], torch.tensor(labels)
-    model = nn.Sequential(Standardize(), nn.Flatten(), nn.Linear(x[0].numel(), int(y.max()) + 1))
+    model = nn.Sequential(nn.InstanceNorm2d(1), nn.Flatten(), nn.Linear(x[0].numel(), int(y.max()) + 1))
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     for _ in range(100):
         loss = F.cross_entropy(model(x), y)
