@@ -18,10 +18,10 @@ from autograder.course.files import cannot_write, write_whole
 from autograder.course.results import Report, SubmissionResult
 from autograder.grading.grader import Graded, Options
 from autograder.grading.identity import course_key, numbers_seed, state_folder, submission_seed, suite_version
-from autograder.grading.jobs import Pool, Task, one_process, refused
+from autograder.grading.jobs import Pool, Task, one_process
 from autograder.grading.journal import Journal, Kept
 from autograder.grading.versions import question_versions
-from autograder.notebook.collect import Collected
+from autograder.notebook.collect import Collected, Refused
 from autograder.notebook.entries import UnreadableError
 from autograder.notebook.intake import Intake, read_release, read_submission
 
@@ -87,9 +87,7 @@ def grade_submissions(
     done, left = _kept(assignment, tasks, {} if options.force else journal.read())
     if announce and len(done) + sum(task.kept is not None for task in left):
         announce(_unchanged(done, left))
-    turned_away = [
-        refused(assignment, entry.student, entry.reason, entry.label) for entry in collected.refused
-    ]
+    turned_away = [_turned_away(assignment, entry) for entry in collected.refused]
     journal.start(fresh=options.force)
     batch: list[Graded] = []
     results: list[SubmissionResult] = []
@@ -216,6 +214,18 @@ def _kept(
             result = kept.result.model_copy(update={"source": task.found.label})
             done.append(Graded(result, intake))
     return done, left
+
+
+def _turned_away(assignment: Assignment, entry: Refused) -> Graded:
+    result = SubmissionResult(
+        student=entry.student,
+        score=0.0,
+        max_score=assignment.max_points,
+        status="refused",
+        reason=entry.reason,
+        source=entry.label,
+    )
+    return Graded(result, None)
 
 
 def _unchanged(done: Sequence[Graded], left: Sequence[Task]) -> str:

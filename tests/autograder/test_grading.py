@@ -520,21 +520,28 @@ def test_two_jobs_give_the_same_report_as_one(course: Course) -> None:
     assert len(set(seeds)) == 5 and all(seeds)
 
 
+def graders() -> list[int]:
+    """The grader processes of this one."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
+    return [pid for pid, command in commands.items() if b"autograder.grading.process" in command]
+
+
 def test_a_job_that_is_killed_costs_only_a_repetition(course: Course) -> None:
     folder = some(course, own=SLEEPS)
-    killed = []
+    killed: list[int] = []
 
     def progress(done: int, total: int, result: SubmissionResult | None) -> None:
         assert total == 5
         if done == 1 and not killed:
-            victims = multiprocessing.active_children()
+            victims = graders()
             assert len(victims) == 2
             killed.append(victims[0])
-            victims[0].kill()
+            os.kill(victims[0], signal.SIGKILL)
 
     report = run(course, folder, jobs=2, progress=progress)
     assert killed and scores(report) == SCORES
-    assert not multiprocessing.active_children()
+    assert not graders()
 
 
 def test_a_submission_that_kills_its_job_every_time_is_refused(
@@ -551,22 +558,30 @@ def test_a_submission_that_kills_its_job_every_time_is_refused(
             threading.Thread(target=self._serve, daemon=True).start()
 
         def _serve(self) -> None:
-            self._theirs.send(("ready", ["landlock"]))
             with suppress(EOFError, OSError):
                 while (task := self._theirs.recv()) is not None:
                     if task.found.student == "poison":
                         break
-                    self._theirs.send(("graded", jobs.refused(assignment, task.found.student, "", "")))
+                    self._theirs.send(jobs.refused(assignment, task, ""))
             self._theirs.close()
+
+        def ready(self) -> list[str]:
+            return ["landlock"]
 
         def give(self, task: jobs.Task | None) -> None:
             self.task = task
             self.connection.send(task)
 
+        def answer(self) -> Any:
+            try:
+                return self.connection.recv()
+            except EOFError:
+                return None
+
         def end(self) -> None:
             self.connection.close()
 
-    monkeypatch.setattr(jobs, "_Job", Job)
+    monkeypatch.setattr(jobs, "GraderProcess", Job)
     tasks = [
         jobs.Task(Found(student, Path(student), student, datetime.now(UTC)), 1)
         for student in ("a", "poison", "b", "c", "d")
@@ -589,7 +604,7 @@ def test_jobs_that_cannot_start_say_why(tmp_path: Path) -> None:
     course = course_at(tmp_path, test_hidden=HIDDEN.replace('"softmax"', '"sofmax"'))
     with pytest.raises(jobs.JobError, match="sofmax"):
         run(course, some(course), jobs=2)
-    assert not multiprocessing.active_children()
+    assert not graders()
 
 
 COMMAND = [sys.executable, "-c", "from autograder.cli import main; main()"]
