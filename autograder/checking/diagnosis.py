@@ -160,18 +160,21 @@ def _write(runs: Sequence[TestRun], told: Mapping[str, Explanation]) -> None:
 def _relations(question: Sequence[TestRun]) -> dict[str, Relation]:
     """Test -> the relation to name: that of the family which most failed tests of a question have in common.
 
-    Numbers chosen by hand make coincidences; a family that only one test of many shows is one.
+    Numbers chosen by hand make coincidences; a family that only one test of many shows is one. One that rests
+    on weak relations alone must hold in at least half of them.
     """
     failed = [run for run in question if run.result.outcome == "failed"]
     found = {
         run.test.key: relation for run in failed if (relation := run.relation or _unstable(run, question))
     }
     counts = Counter(relation.family for relation in found.values())
+    telling = {relation.family for relation in found.values() if not relation.weak}
     return {
         key: relation
         for key, relation in found.items()
         if 2 * counts[relation.family] > len(found)
         and (counts[relation.family] > 1 or len(failed) <= MOST_FOR_ONE)
+        and (relation.family in telling or 2 * counts[relation.family] >= len(failed))
     }
 
 

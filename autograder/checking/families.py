@@ -27,6 +27,9 @@ MAX_SIZE = 1_000_000
 LEAST_DIFFERENT = 4
 """So many different numbers must be in another order before that is called one."""
 
+LEAST_SLICES = 8
+"""Among fewer slices, those of a few classes say, the right ones stand together at one end by chance."""
+
 FUNCTIONS: tuple[tuple[Callable[[Array], Array], str], ...] = (
     (np.square, "the square of the right one"),
     (np.sqrt, "the square root of the right one"),
@@ -145,26 +148,26 @@ def _scaled(g: Array, e: Array, numbers: NamedNumbers, tolerance: Tolerance) -> 
     if factor == 0 or not tolerance.close(g, factor * e):
         return
     what = "The result is" if e.ndim == 0 else "Every element is"
-    needs_name = not varies(e) or e.size < 4
-    yield from _by_a_factor(what, factor, numbers, tolerance, needs_name=needs_name)
+    yield from _by_a_factor(what, factor, numbers, tolerance, few=not varies(e) or e.size < LEAST_DIFFERENT)
 
 
 def _by_a_factor(
-    what: str, factor: float, numbers: NamedNumbers, tolerance: Tolerance, *, needs_name: bool
+    what: str, factor: float, numbers: NamedNumbers, tolerance: Tolerance, *, few: bool = False
 ) -> Iterator[Relation]:
-    """`what`, "Every element is" say, the right one times a factor other than 0 and 1."""
+    """`what`, "Every element is" say, the right one times a factor other than 0 and 1; `few` where that is
+    said of next to a single number.
+    """
     negative = "minus " if factor < 0 else ""
     if tolerance.near(factor, -1.0):
         yield Relation("sign", f"{what} right but for its sign.")
         return
     words = numbers.factor_in_words(abs(factor), tolerance.factor)
-    if not words and needs_name:
+    if not words and few:  # any number is some multiple of any other
         return
     if words in ("2", "1/2"):
         times = "twice" if words == "2" else "half"
-        yield Relation(
-            "scaled", f"{what} {times} the right one{', with the other sign' if negative else ''}."
-        )
+        other = ", with the other sign" if negative else ""
+        yield Relation("scaled", f"{what} {times} the right one{other}.", weak=few)
     elif words:
         yield Relation("scaled", f"{what} the right one times {negative}{words}.")
     else:
@@ -260,6 +263,7 @@ def _term(g: Array, e: Array, numbers: NamedNumbers, tolerance: Tolerance) -> It
                 factor
                 and tolerance.close(g, e + factor * array)
                 and tolerance.close(difference, factor * array, 1e2)
+                and not tolerance.close(g, factor * array, 1e2)  # the right result is lost beside it
             ):
                 words = words_of(factor, numbers, tolerance)
                 yield Relation(
@@ -297,9 +301,7 @@ def _change(g: Array, e: Array, numbers: NamedNumbers, tolerance: Tolerance) -> 
             and tolerance.close(g, array + factor * wanted)
             and tolerance.close(ours, factor * wanted, 1e2)
         ):
-            yield from _by_a_factor(
-                f"The change from {name} is", factor, numbers, tolerance, needs_name=False
-            )
+            yield from _by_a_factor(f"The change from {name} is", factor, numbers, tolerance)
 
 
 def _slicewise(g: Array, e: Array, tolerance: Tolerance) -> Iterator[Relation]:
@@ -334,14 +336,18 @@ def _part(g: Array, e: Array, tolerance: Tolerance) -> Iterator[Relation]:
     """Right for the slices at one end of an axis, and wrong for all others throughout."""
     right = tolerance.elements(g, e)
     for axis, size in enumerate(e.shape):
-        if size < 3:
+        if size < 3 or (e.ndim > 1 and e.size == size):  # single elements are right here and there by chance
             continue
         r0, e0 = np.moveaxis(right, axis, 0).reshape(size, -1), np.moveaxis(e, axis, 0).reshape(size, -1)
         whole = np.asarray(r0.all(axis=1))
         count = int(whole.sum())
         if not 0 < count < size or not np.any(e0[whole]):
             continue
-        if (r0[~whole] & (e0[~whole] != 0)).mean() > 0.5:  # wrong here and there, not slice by slice
+        unwritten = not np.moveaxis(g, axis, 0)[~whole].any()
+        if e.ndim > 1 and size < LEAST_SLICES and not unwritten:
+            continue
+        compared = e0[~whole] != 0  # where a ReLU gives 0, an answer without it is wrong by chance
+        if compared.mean() < 0.5 or r0[~whole][compared].mean() > 0.25:  # not wrong slice by slice
             continue
         first, last = bool(whole[:count].all()), bool(whole[size - count :].all())
         if count == size - 1:

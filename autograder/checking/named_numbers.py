@@ -28,6 +28,8 @@ class NamedNumbers:
 
     sizes: Mapping[int, str] = field(default_factory=dict)
     """Length -> "the length of axis 0 of X", lengths above 1 only."""
+    counts: Mapping[int, str] = field(default_factory=dict)
+    """Number of elements -> "the number of elements of X", of arrays with several axes."""
     scalars: Mapping[str, float] = field(default_factory=dict)
     """Name -> value."""
     arrays: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
@@ -62,6 +64,9 @@ class NamedNumbers:
                 (math.sqrt((size - 1) / size), f"the square root of {size - 1}/{size}"),
             ):
                 yield value, f"{words}, {is_size}"
+        for count, what in self.counts.items():
+            yield count, f"{count}, and {count} is {what}"
+            yield 1 / count, f"1/{count}, and {count} is {what}"
         for name, value in self.scalars.items():
             yield from _of_scalar(name, value)
 
@@ -73,7 +78,7 @@ def _of_scalar(name: str, value: float) -> Iterator[tuple[float, str]]:
     yield 1 / value, f"1/{name} with {name} = {value:g}"
     yield 2 * value, f"2 * {name} with {name} = {value:g}"
     yield value / 2, f"{name}/2 with {name} = {value:g}"
-    if 0 < value < 1:
+    if 0 < value < 1 and not name.strip("']").endswith(("learning_rate", "lr", "reg")):  # no share of one
         yield 1 - value, f"1 - {name} with {name} = {value:g}"
         yield 1 / (1 - value), f"1/(1 - {name}) with {name} = {value:g}"
         yield value / (1 - value), f"{name}/(1 - {name}) with {name} = {value:g}"
@@ -87,6 +92,7 @@ def _near(a: float, b: float, rtol: float) -> bool:
 def named_numbers(arguments: Mapping[str, Any]) -> NamedNumbers:
     """The numbers in the arguments of a call, by the arguments' names."""
     sizes: dict[int, list[tuple[int, str]]] = {}
+    counts: dict[int, str] = {}
     scalars: dict[str, float] = {}
     arrays: dict[str, NDArray[np.float64]] = {}
     for name, value in _flat(arguments):
@@ -96,11 +102,14 @@ def named_numbers(arguments: Mapping[str, Any]) -> NamedNumbers:
             for axis, size in enumerate(value.shape):
                 if size > 1:
                     sizes.setdefault(size, []).append((axis, name))
+            if value.ndim > 1 and value.size >= LEAST_DERIVED:
+                counts.setdefault(value.size, f"the number of elements of {name}")
             if value.dtype.kind == "f":
                 arrays[name] = value.astype(np.float64)
         elif isinstance(value, int | float | np.number) and not isinstance(value, bool | np.complexfloating):
             scalars[name] = float(value)
-    return NamedNumbers({size: _where(places) for size, places in sizes.items()}, scalars, arrays)
+    named = {size: _where(places) for size, places in sizes.items()}
+    return NamedNumbers(named, counts, scalars, arrays)
 
 
 def _flat(arguments: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

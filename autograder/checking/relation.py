@@ -31,6 +31,8 @@ class Relation:
 
     family: Family
     sentence: str
+    weak: bool = False
+    """Whether it is one that special numbers may make: twice the right one, where two halves are equal."""
 
 
 @dataclass(frozen=True)

@@ -612,7 +612,9 @@ def descend(loss, W, X, y, rate, reg, steps, size, seed, *, first=0, same=False,
 
 
 @mistake(
-    "train_linear_classifier", "The sign is wrong: W moves along the gradient, uphill, and the loss grows."
+    "train_linear_classifier",
+    "The sign is wrong: W moves along the gradient, uphill, and the loss grows.",
+    family="sign",
 )
 def uphill(loss, W, X, y, learning_rate=0.1, reg=1e-3, num_iters=100, batch_size=200, seed=0):
     return descend(loss, W, X, y, -learning_rate, reg, num_iters, batch_size, seed)
@@ -663,6 +665,7 @@ def penalty_twice(loss, W, X, y, learning_rate=0.1, reg=1e-3, num_iters=100, bat
     "train_linear_classifier",
     "The gradient is divided by the size of the batch, which the loss has done already: the steps are too "
     "short.",
+    family="scaled",
 )
 def averaged_twice(loss, W, X, y, learning_rate=0.1, reg=1e-3, num_iters=100, batch_size=200, seed=0):
     return descend(loss, W, X, y, learning_rate / batch_size, reg, num_iters, batch_size, seed)

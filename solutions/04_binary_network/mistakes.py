@@ -672,7 +672,7 @@ def descend(params, x, y, learning_rate, epochs, batch_size, seed, names=("W1", 
     return params, losses
 
 
-@mistake("train", "The gradient is added: that is the way up.")
+@mistake("train", "The gradient is added: that is the way up.", family="sign")
 def train_uphill(params, x, y, learning_rate, epochs, batch_size, seed):
     return descend(params, x, y, -learning_rate, epochs, batch_size, seed)
 
@@ -687,7 +687,7 @@ def train_second_layer_only(params, x, y, learning_rate, epochs, batch_size, see
     return descend(params, x, y, learning_rate, epochs, batch_size, seed, names=("W2", "b2"))
 
 
-@mistake("train", "The learning rate is not used: each step has the length of the gradient.")
+@mistake("train", "The learning rate is not used: each step has the length of the gradient.", family="scaled")
 def train_without_learning_rate(params, x, y, learning_rate, epochs, batch_size, seed):
     return descend(params, x, y, float(learning_rate != 0), epochs, batch_size, seed)
 
@@ -782,7 +782,9 @@ def train_gradients_between_updates(params, x, y, learning_rate, epochs, batch_s
 
 
 @mistake(
-    "train", "The step is divided by the size of the batch again: the gradient already is that of a mean."
+    "train",
+    "The step is divided by the size of the batch again: the gradient already is that of a mean.",
+    family="scaled",
 )
 def train_averaged_again(params, x, y, learning_rate, epochs, batch_size, seed):
     params, losses = dict(params), []

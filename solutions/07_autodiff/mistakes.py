@@ -963,6 +963,7 @@ def orders_of(count, epochs, seed):
 @mistake(
     "train",
     "The gradients are never set to zero: each step also repeats all the steps before it.",
+    family="partial",
 )
 def not_zeroed(net, x, y, epochs, batch_size=32, learning_rate=0.1, seed=0):
     return run_steps(net, x, y, orders_of(len(x), epochs, seed), batch_size, learning_rate, zero=False)

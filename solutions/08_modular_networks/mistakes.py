@@ -71,6 +71,7 @@ def affine_reshaped_then_transposed(x, w, b):
 @mistake(
     "affine_forward",
     "x is flattened in place by setting its shape, and the caller's array with it. Make a new one.",
+    family="reshaped",
 )
 def affine_changes_shape_of_x(x, w, b):
     out, cache = right_affine_forward(x.copy(), w, b)
@@ -896,7 +897,9 @@ def sgd_normalised(w, dw, config=None):
     return w - config["learning_rate"] * dw / np.linalg.norm(dw), config
 
 
-@mistake("sgd", "The gradient is multiplied by the learning rate in place: leave dw as it is.")
+@mistake(
+    "sgd", "The gradient is multiplied by the learning rate in place: leave dw as it is.", family="scaled"
+)
 def sgd_scales_gradient(w, dw, config=None):
     result = right_sgd(w, dw, config)
     dw *= result[1]["learning_rate"]
@@ -1160,6 +1163,7 @@ def solver_shared_config(self, batch):
     "solver",
     "The config that the rule returns is thrown away, and with it its memory: every step is a first step.",
     replaces="Solver.step",
+    family="partial",
 )
 def solver_config_thrown_away(self, batch):
     before = {

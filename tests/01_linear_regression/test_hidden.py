@@ -5,7 +5,7 @@ import pytest
 
 from autograder.checking import assert_close, assert_gradients, assert_learns, assert_unchanged, fail
 
-SHAPES = [(7, 1), (12, 3), (1, 4), (3, 8)]  # one feature, several, one example, more features than examples
+SHAPES = [(12, 3), (7, 1), (1, 4), (3, 8)]  # several features, one, one example, more features than examples
 PREDICT = ["predict"]
 LOSS = ["predict", "mse_loss"]
 GRADIENTS = ["predict", "mse_loss", "mse_gradients"]

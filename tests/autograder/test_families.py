@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from autograder.checking import assert_close, assert_stable
+from autograder.checking.diagnosis import explanations
 from autograder.checking.failure import CheckFailure
 from autograder.checking.families import relate, relate_lists
 from autograder.checking.named_numbers import NamedNumbers, named_numbers
+from autograder.checking.relation import Relation
 from autograder.checking.rendering import panel_html, panel_text
+from autograder.checking.runner import TestRun
 from autograder.course.results import QuestionResult, SubmissionResult, TestResult
 from autograder.publishing.class_report import _diagnoses
 from autograder.student.check import check_namespace
@@ -25,8 +29,13 @@ Y = RNG.normal(size=(6, 3))
 SQUARE = RNG.normal(size=(5, 5))
 IMAGES = RNG.normal(size=(2, 3, 4, 5))
 LONG = RNG.normal(size=9)
+TALL = RNG.normal(size=(9, 3))
+NINE = np.arange(9)[:, np.newaxis]
 STEP = RNG.normal(size=(4, 3))
 LATE = RNG.normal(size=(6, 3))
+RELU_COLUMNS = (
+    np.array([[0.31, 1.27, -0.43, -1.19], [1.13, 0.77, 0.59, -0.23], [0.67, 0.29, -0.91, 1.03]]) + 1e-5
+)
 LABELS = np.array([3, 0, 2, 2, 1, 4])
 CALL = named_numbers({"X": X, "W": W, "reg": 0.3, "config": {"momentum": 0.9, "velocity": Y}})
 
@@ -49,6 +58,7 @@ CASES: list[tuple[str, Any, Any, str]] = [
     ("scaled", 6 * math.e, math.e, "The result is the right one times 6,"),
     ("scaled", Y * np.abs(Y[:, :1]), Y, "The elements along axis 1 have the right ratios"),
     ("sign", -Y, Y, "right but for its sign"),
+    ("scaled", 24 * math.e, math.e, "times 24, and 24 is the number of elements of X."),
     ("scaled", W + 0.9 * STEP, W + 0.3 * STEP, "The change from W is the right one times 3, and 3 is"),
     ("scaled", W + 1.7 * STEP, W + STEP, "The change from W is the right one times 1.7: a factor is missing"),
     ("scaled", Y + 2 * LATE, Y + LATE, "The change from config['velocity'] is twice the right one."),
@@ -88,9 +98,11 @@ CASES: list[tuple[str, Any, Any, str]] = [
     ("reshaped", Y.ravel(), Y, "in shape (18,) where (6, 3) was expected"),
     ("term", W * 2.5 - 2 * 0.3 * W[::-1], W * 2.5 - 2 * 0.3 * W[::-1] + 0.6 * W, "exactly minus 2 * reg"),
     ("term", math.e, math.e + 0.3 * float((W**2).sum()), "too small by the sum of squares of W times reg"),
-    ("partial", np.where(np.arange(6)[:, None] < 2, Y, Y**2 + 3), Y, "Right for the first 2 along axis 0"),
-    ("partial", np.where(np.arange(6)[:, None] < 5, Y, Y**2 + 3), Y, "Right along axis 0 but for the last."),
-    ("partial", np.where(np.arange(6)[:, None] > 0, Y, Y**2 + 3), Y, "Right along axis 0 but for the first."),
+    ("partial", np.where(NINE < 2, TALL, TALL**2 + 3), TALL, "Right for the first 2 along axis 0"),
+    ("partial", np.where(NINE < 8, TALL, TALL**2 + 3), TALL, "Right along axis 0 but for the last."),
+    ("partial", np.where(NINE > 0, TALL, TALL**2 + 3), TALL, "Right along axis 0 but for the first."),
+    ("partial", np.where(NINE[:6] < 5, Y, 0), Y, "Right along axis 0 but for the last."),
+    ("partial", np.r_[LONG[:3], 2 * LONG[3:]], LONG, "Right for the first 3 along axis 0, wrong"),
     ("precision", Y.astype(np.float32), Y, "the result is float32"),
     ("precision", Y.astype(np.float32).astype(float), Y, "Right to about"),
     ("unstable", np.where(Y > 0.5, np.inf, Y), Y, "Right wherever it is finite"),
@@ -125,8 +137,11 @@ UNRELATED: list[tuple[Any, Any]] = [
     (np.abs(X), np.maximum(X, 0)),  # what a ReLU of X should leave alone makes no step of it
     (np.where(X > 0, X, 0.01 * X), np.maximum(X, 0)),
     (W, W + STEP),  # no step at all
+    (X[:1] * [1, 1, 2, 3], X[:1]),  # a single example: elements may be right by chance
+    (RELU_COLUMNS, np.maximum(RELU_COLUMNS, 0)),  # right in columns that happen to be positive
     (np.where(RNG.random(Y.shape) < 0.5, Y, Y + 1), Y),  # wrong here and there
-    (np.where(np.arange(6)[:, None] % 2, Y, Y**2 + 3), Y),
+    (np.where(NINE % 2, TALL, TALL**2 + 3), TALL),
+    (np.where(NINE[:6] < 5, Y, Y**2 + 3), Y),  # five of six classes, say, of which no example is
     (np.where(Y > 0, np.nan, Y + 1), Y),
     (np.full((6, 3), np.nan), Y),
     (Y, np.where(Y > 0, np.inf, Y)),
@@ -139,6 +154,12 @@ UNRELATED: list[tuple[Any, Any]] = [
 @pytest.mark.parametrize(("got", "expected"), UNRELATED)
 def test_nothing_is_named_where_nothing_holds(got: Any, expected: Any) -> None:
     assert named(got, expected) == ("", "")
+
+
+def test_a_term_is_none_where_the_right_result_is_lost_beside_it() -> None:
+    step = named_numbers({"w": W, "dw": STEP})
+    assert named(W - 3e7 * STEP, W - 0.3 * np.sign(STEP), step, rtol=1e-6) == ("", "")
+    assert named(W - 0.5 * STEP - 0.3 * W**2, W - 0.3 * W**2, step)[0] == "term"
 
 
 def test_chance_makes_no_family() -> None:
@@ -200,6 +221,11 @@ def test_names_come_from_the_call() -> None:
     assert numbers.scalars == {"p": 0.25}
     assert list(numbers.arrays) == ["x"]
     assert numbers.factor_in_words(1 / 0.75, 1e-6) == "1/(1 - p) with p = 0.25"
+    assert numbers.factor_in_words(1 / 35, 1e-6) == "1/35, and 35 is the number of elements of x"
+    steps = named_numbers({"learning_rate": 0.1, "config": {"learning_rate": 0.2}})
+    assert steps.factor_in_words(0.1, 1e-6) == "learning_rate = 0.1"
+    assert steps.factor_in_words(1 / 9, 1e-6) == ""  # 0.1 / (1 - 0.1) means nothing here
+    assert steps.factor_in_words(0.8, 1e-6) == ""
     assert numbers.factor_in_words(3.3, 1e-6) == ""
 
 
@@ -230,6 +256,33 @@ def test_check_names_a_family_where_there_is_no_bank(tmp_path: Path) -> None:
         assert "What the numbers show:" in panel and "known mistake" not in panel
     known = wrong.model_copy(update={"family": ""})
     assert "This looks like a known mistake:" in panel_text("mean", [known], 0.1)
+
+
+@pytest.mark.parametrize(
+    ("relations", "failed", "shown"),
+    [
+        (["scaled"], 3, 1),
+        (["scaled"], 4, 0),  # one test of many: a coincidence
+        (["scaled", "scaled"], 9, 2),
+        (["weak", "weak"], 4, 2),
+        (["weak", "weak"], 5, 0),  # twice the right one, where the numbers of two tests are special
+        (["weak", "scaled"], 9, 2),
+        (["scaled", "sign"], 3, 0),
+    ],
+)
+def test_a_family_is_shown_where_enough_failed_tests_have_it(
+    relations: list[str], failed: int, shown: int
+) -> None:
+    runs: list[Any] = []
+    for number in range(failed):
+        result = TestResult(name=f"t{number}", says="s", outcome="failed")
+        test = SimpleNamespace(key=f"t{number}", question="q", timed=False)
+        run = TestRun(test, result, [])  # type: ignore[arg-type]
+        if number < len(relations):
+            family: Any = relations[number].replace("weak", "scaled")
+            run.relation = Relation(family, "Twice.", weak=relations[number] == "weak")
+        runs.append(run)
+    assert len(explanations(runs, {})) == shown
 
 
 def test_the_class_report_counts_known_mistakes_only() -> None:
