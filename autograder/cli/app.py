@@ -111,6 +111,9 @@ def grade(
     json: Annotated[
         str | None, typer.Option("--json", help="Where to write the report; - for standard output.")
     ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", help="Grade on the Dask cluster at tcp://HOST:PORT.")
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Grade again what has not changed since it was graded, too.")
     ] = False,
@@ -134,8 +137,8 @@ def grade(
     from autograder.cli.grading import GradeCommand, run_grade
 
     command = GradeCommand(
-        slug=slug, paths=paths, jobs=jobs, json=json, force=force, db=db, feedback=feedback,
-        gradebook=gradebook, quiet=quiet, unsafe_no_sandbox=unsafe_no_sandbox,
+        slug=slug, paths=paths, jobs=jobs, scheduler=scheduler, json=json, force=force, db=db,
+        feedback=feedback, gradebook=gradebook, quiet=quiet, unsafe_no_sandbox=unsafe_no_sandbox,
     )  # fmt: skip
     raise typer.Exit(run_grade(course, command))
 

@@ -31,6 +31,7 @@ class GradeCommand:
     slug: str
     paths: Sequence[Path]
     jobs: int = 1
+    scheduler: str | None = None
     json: str | None = None
     force: bool = False
     db: str | None = None
@@ -78,7 +79,9 @@ def graded_report(
     if not command.quiet:
         for note in collected.notes:
             print(note, file=sys.stderr)
-    options = RunOptions(command.jobs, command.force, Options(unsafe_no_sandbox=command.unsafe_no_sandbox))
+    options = RunOptions(
+        command.jobs, command.scheduler, command.force, Options(unsafe_no_sandbox=command.unsafe_no_sandbox)
+    )
     if command.unsafe_no_sandbox:
         print("Warning: no sandbox. A submission can read and change whatever you can.", file=sys.stderr)
     with ExitStack() as stack:

@@ -50,6 +50,8 @@ class RunOptions:
     """How to run."""
 
     jobs: int = 1
+    scheduler: str | None = None
+    """The address of a Dask scheduler whose workers are to grade."""
     force: bool = False
     """Grade again what has not changed since an earlier run, too."""
     grader: Options = field(default_factory=Options)
@@ -124,7 +126,7 @@ def grade_submissions(
     try:
         try:
             with _ctrl_c_is_remembered() as stop_if_asked:
-                sandbox = _with_graders(assignment, options, len(left), run)
+                sandbox = _with_graders(assignment, options, len(left), run, announce)
         finally:
             flush()
             if recorder:
@@ -182,8 +184,17 @@ def _ctrl_c_is_remembered() -> Iterator[Callable[[], None]]:
 
 
 def _with_graders(
-    assignment: Assignment, options: RunOptions, tasks: int, run: Callable[..., Any]
+    assignment: Assignment,
+    options: RunOptions,
+    tasks: int,
+    run: Callable[..., Any],
+    announce: Callable[[str], None] | None,
 ) -> list[str]:
+    if options.scheduler is not None:
+        from autograder.grading.cluster import ClusterPool
+
+        with ClusterPool(assignment, options.grader, options.scheduler, announce) as cluster:
+            return list(run(cluster.sandbox, cluster.grade))
     jobs = max(1, min(options.jobs, tasks))
     if jobs == 1:
         return list(one_process(assignment, options.grader, run))
