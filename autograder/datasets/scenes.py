@@ -8,6 +8,7 @@ word that describes a group knows which.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -112,10 +113,18 @@ class Scenes:
     """(N, 5, 16) token numbers in `VOCABULARY`: <START>, words, <END>, then <NULL>."""
 
 
-def draw_scenes(count: int, seed: tuple[int, ...], *, size: int = 48, unseen: bool = False) -> Scenes:
+def draw_scenes(
+    count: int,
+    seed: tuple[int, ...],
+    *,
+    size: int = 48,
+    unseen: bool = False,
+    groups: Literal[1, 2] | None = None,
+) -> Scenes:
     """Draw `count` scenes; the first ones are the same however many follow.
 
-    With `unseen` each scene holds a group of a colour and shape that stand in `UNSEEN`, without it none does.
+    `groups` says how many groups each scene has; None for some of either kind. With `unseen` each scene holds
+    a group of a colour and shape that stand in `UNSEEN`, without it none does.
     Equal seeds give equal scenes on every machine.
     """
     scenes: list[Scene] = []
@@ -123,7 +132,7 @@ def draw_scenes(count: int, seed: tuple[int, ...], *, size: int = 48, unseen: bo
     for n in range(count):
         words = np.random.SeedSequence([*seed, n]).generate_state(4)
         random = np.random.RandomState(words)  # its stream is frozen for good (NEP 19)
-        scenes.append(_compose(random, unseen))
+        scenes.append(_compose(random, unseen, groups))
         images[n] = _paint(scenes[-1].groups, size, random)
     captions = encode([scene.captions for scene in scenes], VOCABULARY, MAX_LENGTH)
     return Scenes(tuple(scenes), images, captions.reshape(count, NUM_CAPTIONS, MAX_LENGTH))
@@ -132,8 +141,8 @@ def draw_scenes(count: int, seed: tuple[int, ...], *, size: int = 48, unseen: bo
 # --- what is in a scene
 
 
-def _compose(random: np.random.RandomState, unseen: bool) -> Scene:
-    alone = random.uniform() < _ONE_GROUP_SHARE
+def _compose(random: np.random.RandomState, unseen: bool, wanted: int | None) -> Scene:
+    alone = random.uniform() < {None: _ONE_GROUP_SHARE, 1: 1.0, 2: 0.0}[wanted]
     relation = None if alone else ("above", "left")[random.randint(2)]
     kinds = [_kind(random, unseen)]
     while relation is not None and len(kinds) < 2:

@@ -154,6 +154,13 @@ def test_unseen_combinations_are_in_the_unseen_part_only() -> None:
     assert not np.array_equal(parts[0].x_test, parts[1].x_test)
 
 
+def test_the_number_of_groups_can_be_chosen() -> None:
+    for groups in (1, 2):
+        assert {len(scene.groups) for scene in draw_scenes(30, (4,), groups=groups, size=36).scenes} == {
+            groups
+        }
+
+
 def test_the_card_lists_the_vocabulary() -> None:
     card = words(CARD.read_text(encoding="utf-8"))
     assert set(VOCABULARY[4:]) <= set(card)
