@@ -66,6 +66,7 @@ fresh: $(INSTALLED) ## No source is newer than the recorded audit
 bench: $(INSTALLED) ## Speed beside nbgrader, otter-grader and the bare tests: docs/benchmarks.md
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
 	@$(BIN)/python benchmarks/compare.py
+	@$(BIN)/python benchmarks/scale.py
 
 accuracy: $(INSTALLED) ## The solutions on real data (AUTOGRADER_DATA), beside the figures they have to beat
 	@$(BIN)/autograder accuracy

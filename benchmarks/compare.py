@@ -15,16 +15,24 @@ import platform
 import statistics
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from graders import Autograder, Floor, Grader, Nbgrader, Otter
+from graders import Autograder, Floor, Grader, Nbgrader, Otter, copy_course
 from measuring import BenchError, Usage
 from workloads import NAMES, REPOSITORY, Workload, workloads
 
+from autograder.course import Assignment, load_course
 from autograder.course.files import write_whole
+from autograder.course.results import QuestionResult, SubmissionResult
+from autograder.gradebook import default_url
+from autograder.gradebook.database import Gradebook
+from autograder.grading.grader import Graded
+from autograder.grading.recording import GradebookRecorder
+from autograder.notebook.intake import read_release, read_submission
 
 DOCS = REPOSITORY / "docs"
 Key = tuple[str, int]
@@ -47,18 +55,21 @@ def main() -> int:
     }
     graders = {key: grader for key, grader in graders.items() if key[0] not in options.without}
     rows: list[dict[str, Any]] = []
+    absolute: list[dict[str, Any]] = []
     tables = []
     try:
         with tempfile.TemporaryDirectory(prefix="autograder-bench-") as scratch:
             for workload in workloads(Path(scratch), options.workloads or list(NAMES)):
                 measured = measure(workload, graders, Path(scratch) / f"run-{workload.name}", options.rounds)
                 rows += ratios(workload, measured)
+                absolute += medians(workload, measured)
                 tables.append(table(workload, measured))
                 print(tables[-1], flush=True)
+            central = central_seconds(*workloads(Path(scratch), ["02_knn"]))
     except BenchError as error:
         print(error, file=sys.stderr)
         return 1
-    save(rows, tables)
+    save(rows, absolute, central, tables)
     return 0
 
 
@@ -109,6 +120,52 @@ def ratios(workload: Workload, measured: dict[Key, list[Usage]]) -> list[dict[st
     return rows
 
 
+def medians(workload: Workload, measured: dict[Key, list[Usage]]) -> list[dict[str, Any]]:
+    """Rows for benchmarks.json: seconds a submission and megabytes."""
+    return [
+        {
+            "workload": workload.name,
+            "grader": name,
+            "jobs": jobs,
+            "wall": round(statistics.median(usage.wall for usage in usages), 4),
+            "cpu": round(statistics.median(usage.cpu for usage in usages), 4),
+            "peak_mb": round(max(usage.peak_mb for usage in usages)),
+        }
+        for (name, jobs), usages in measured.items()
+    ]
+
+
+def central_seconds(workload: Workload, rounds: int = 25) -> float:
+    """CPU time a submission of what only the main process does: read and mend, autograded copy, database."""
+    raw = workload.assignment.solution_notebook.read_bytes()
+    with tempfile.TemporaryDirectory(prefix="autograder-bench-") as scratch:
+        copy_course(workload.assignment, Path(scratch))
+        course = load_course(Path(scratch))
+        assignment = course.assignment(workload.assignment.slug)
+        release = read_release(assignment.release_notebook)
+
+        def graded() -> list[Graded]:
+            intakes = [read_submission(raw, release, assignment.limits) for _ in range(rounds)]
+            return [Graded(_full_marks(assignment, f"s{number}"), one) for number, one in enumerate(intakes)]
+
+        with GradebookRecorder(lambda: Gradebook(default_url(course), course).__enter__(), {}) as recorder:
+            recorder.record(assignment, graded())  # imports, and the release is registered
+            recorder.settle()
+            start = time.process_time()
+            recorder.record(assignment, graded())
+            recorder.settle()
+            return (time.process_time() - start) / rounds
+
+
+def _full_marks(assignment: Assignment, student: str) -> SubmissionResult:
+    questions = [
+        QuestionResult(name=one.name, points=one.points, max_points=one.points)
+        for one in assignment.questions
+    ]
+    most = assignment.max_points
+    return SubmissionResult(student=student, score=most, max_score=most, questions=questions)
+
+
 def table(workload: Workload, measured: dict[Key, list[Usage]]) -> str:
     """One workload in Markdown: medians of all rounds."""
     lines = [
@@ -131,7 +188,9 @@ def table(workload: Workload, measured: dict[Key, list[Usage]]) -> str:
     return "\n".join([*lines, ""])
 
 
-def save(rows: list[dict[str, Any]], tables: list[str]) -> None:
+def save(
+    rows: list[dict[str, Any]], absolute: list[dict[str, Any]], central: float, tables: list[str]
+) -> None:
     """docs/benchmarks.json and docs/benchmarks.md."""
     versions = {"python": platform.python_version()}
     for package in ("numpy", "torch", "pytest", "nbgrader", "otter-grader"):
@@ -140,7 +199,13 @@ def save(rows: list[dict[str, Any]], tables: list[str]) -> None:
         except PackageNotFoundError:
             continue
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}"
-    document = {"machine": machine, "versions": versions, "rows": rows}
+    document = {
+        "machine": machine,
+        "versions": versions,
+        "rows": rows,
+        "measured": absolute,
+        "central_seconds": round(central, 4),
+    }
     write_whole(DOCS / "benchmarks.json", json.dumps(document, indent=1) + "\n")
     about = (
         "The same submissions (the solution) with the same test functions, graders in turn, medians of all\n"

@@ -48,7 +48,7 @@ class Autograder:
 
     def prepare(self, workload: Workload, folder: Path) -> None:
         """A copy of the course, and the submissions in nbgrader's layout."""
-        _copy_course(workload.assignment, folder)
+        copy_course(workload.assignment, folder)
         _hand_in(workload, folder, workload.copies["autograder"], workload.assignment.solution_notebook)
 
     def grade(self, workload: Workload, folder: Path) -> Usage:
@@ -222,7 +222,8 @@ def _with_tests_as_cells(assignment: Assignment) -> nbformat.NotebookNode:
     return notebook
 
 
-def _copy_course(assignment: Assignment, folder: Path) -> None:
+def copy_course(assignment: Assignment, folder: Path) -> None:
+    """A course folder with this one assignment."""
     ignore = shutil.ignore_patterns("__pycache__", "autograder")
     for name in ("solutions", "tests", "assignments"):
         shutil.copytree(
