@@ -9,12 +9,18 @@ import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from tiny_course import write_tiny_course
 
+from autograder.authoring import build_assignment
 from autograder.checking.proxy import Student
 from autograder.checking.verdict import verdict_of
-from autograder.course import Limits
+from autograder.course import Limits, load_course
+from autograder.grading import Grader, with_grader
+from autograder.grading import grader as grader_module
 from autograder.grading.session import LoadedSubmission
 from autograder.notebook.cells import Cell
 from autograder.sandbox.host import Profile, Zygote
@@ -222,3 +228,32 @@ def test_a_legitimate_heavy_notebook_is_not_disturbed() -> None:
                 assert 0.0 < loss < 1.0 and steps == 32 and score > 0.9 and best == ["C"]
             finally:
                 process.close()
+
+
+@pytest.mark.parametrize(("share", "late"), [(0.9, 0), (1.1, 1)])
+def test_the_time_of_a_whole_submission(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, late: int
+) -> None:
+    """A clock that a test's beginning moves on by as much each time: before the last one, at `share` of the
+    limit.
+    """
+    assignment = load_course(write_tiny_course(tmp_path)).assignment("tiny")
+    build_assignment(assignment)
+    raw = assignment.solution_notebook.read_bytes()
+
+    def body(grader: Grader) -> list[str]:
+        tests = len(grader.suite.tests)
+        seconds = grader.assignment.limits.submission_seconds
+        passed = [0.0]
+
+        def tick() -> float:
+            passed[0] += share * seconds / tests
+            return passed[0]
+
+        with monkeypatch.context() as patched:
+            patched.setattr(grader_module, "time", SimpleNamespace(perf_counter=tick))
+            result = grader.grade(raw, "s", 1).result
+        return [test.message for q in result.questions for test in q.tests if test.outcome == "timeout"]
+
+    messages = with_grader(assignment, body)
+    assert messages == ["The submission used up its 300 s, so this test was not run."] * late
