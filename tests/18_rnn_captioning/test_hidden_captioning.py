@@ -16,7 +16,7 @@ from autograder.datasets.scenes import COLOURS, SHAPES, VOCABULARY, draw_scenes,
 GIVEN = [
     *("rnn_step_forward", "rnn_step_backward", "rnn_forward", "rnn_backward"),
     *("word_embedding_forward", "word_embedding_backward"),
-    *("temporal_affine_forward", "temporal_affine_backward", "temporal_softmax_loss"),
+    *("temporal_affine_forward", "temporal_affine_backward", "temporal_softmax_loss", "clip_gradients"),
 ]
 # The three tokens are not the first ones, and not in their usual order.
 WORDS = {"a": 0, "<END>": 1, "red": 2, "<NULL>": 3, "ring": 4, "<START>": 5, "two": 6}
@@ -163,23 +163,12 @@ def test_captioning_sample_shape(student, reference, rng):
             fail("The captions should be integers, the numbers of words.", got=str(captions.dtype))
 
 
-def adam(model, batch, steps, learning_rate):
-    """Train a network with the grader's own Adam on what `batch()` gives; the losses."""
-    first, second, losses = {}, {}, []
-    params = {name: np.array(value, dtype=float) for name, value in model.params.items()}
-    for step in range(1, steps + 1):
-        model.params = params
-        loss, grads = loss_and_gradients(model, *batch())
-        if not (isinstance(grads, dict) and set(grads) == set(params)):
-            fail("grads should have the keys of params.", value=grads)
-        losses.append(loss)
-        for name, gradient in grads.items():
-            first[name] = 0.9 * first.get(name, 0) + 0.1 * gradient
-            second[name] = 0.99 * second.get(name, 0) + 0.01 * np.square(gradient)
-            size = np.sqrt(second[name] / (1 - 0.99**step)) + 1e-8
-            params[name] = params[name] - learning_rate * first[name] / (1 - 0.9**step) / size
-    model.params = params
-    return losses
+def trained(student, model, features, captions, **settings):
+    """The losses of the notebook's own training loop, which runs beside the model."""
+    history = student.train(model, features, captions, **settings)
+    if not isinstance(history, dict) or "loss" not in history:
+        fail("train should return its history, as it was given.", value=history)
+    return history["loss"]
 
 
 @pytest.mark.question("captioning_rnn", given=GIVEN)
@@ -192,7 +181,7 @@ def test_captioning_by_heart(student, rng):
         WORDS, input_dim=5, wordvec_dim=8, hidden_dim=16, dtype="float64", seed=int(rng.integers(1000))
     )
     features = rng.normal(size=(4, 5))
-    losses = adam(model, lambda: (features, captions), 60, 0.03)
+    losses = trained(student, model, features, captions[:, None], steps=90, learning_rate=0.03)
     assert_learns(losses, to_below=0.4, what="the loss of four captions")
     said = [row + [NULL] * (5 - len(row)) for row in until_end(model.sample(features, max_length=5))]
     assert_accuracy(np.array(said), captions[:, 1:], 1.0, what="share of words given back")
@@ -210,7 +199,7 @@ def first_pair(words):
 @pytest.mark.question("captioning_rnn", given=GIVEN)
 def test_captioning_scenes(student, rng):
     """After a short training it names colour and shape in most scenes that it has not seen."""
-    seen, new, length = 300, 100, 6
+    seen, new, length = 200, 60, 6
     drawn = draw_scenes(seen + new, (int(rng.integers(2**31)),), size=36, groups=1)
     # Of each filter the strongest answer anywhere: there is one group, and its place is not to be told.
     features = 3.0 * grid_features(drawn.images, cells=3).max(axis=(2, 3)).astype(float)
@@ -221,17 +210,14 @@ def test_captioning_scenes(student, rng):
         input_dim=16, wordvec_dim=16, hidden_dim=64, dtype="float64", seed=int(rng.integers(1000)),
     )  # fmt: skip
 
-    def batch():
-        rows = rng.integers(seen, size=40)
-        return features[rows], captions[rows]
-
-    adam(model, batch, 300, 0.01)
+    settings = {"steps": 250, "batch_size": 32, "learning_rate": 0.02}
+    trained(student, model, features[:seen], captions[:seen, None], **settings)
     said = model.sample(features[seen:], max_length=length - 1)
     until_end(said)
     named = [first_pair(decode(row, VOCABULARY)) for row in np.clip(said, 0, len(VOCABULARY) - 1)]
     truth = [first_pair(scene.captions[0]) for scene in drawn.scenes[seen:]]
     hint = "Always the same caption is right in one scene of twenty-five."
-    # The reference reaches 0.90 with a standard deviation of 0.04.
+    # The reference reaches 0.85 with a standard deviation of 0.06.
     assert_accuracy(
-        np.array(named), np.array(truth), 0.6, what="share of colours and shapes named", hint=hint
+        np.array(named), np.array(truth), 0.5, what="share of colours and shapes named", hint=hint
     )
