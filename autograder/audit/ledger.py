@@ -157,8 +157,26 @@ def source_digests(assignment: Assignment) -> dict[str, str]:
     }
 
 
-def entry_of(assignment: Assignment, report: AuditReport) -> Entry:
-    """What is kept of a report."""
+def mutants_hold(assignment: Assignment, before: Entry | None) -> bool:
+    """Whether nothing has changed that decides which mutants die: the solution, the suite, the reviewed list
+    of equivalents, NumPy, and PyTorch where it is used. (Mistakes and variants do not.)
+    """
+    if before is None or not before.mutants:
+        return False
+    versions = library_versions()
+    libraries = ("numpy", "torch") if assignment.torch else ("numpy",)
+    if any(before.versions.get(name) != versions.get(name) for name in libraries):
+        return False
+    others = {path.relative_to(assignment.root).as_posix() for path in assignment.variants}
+    others.add(assignment.mistakes.relative_to(assignment.root).as_posix())
+    now = source_digests(assignment)
+    paths = {*now, *before.sources} - others
+    variants = f"solutions/{assignment.slug}/variants/"  # one of these may have gone
+    return all(now.get(path) == before.sources.get(path) for path in paths if not path.startswith(variants))
+
+
+def entry_of(assignment: Assignment, report: AuditReport, before: Entry | None = None) -> Entry:
+    """What is kept of a report; its mutants are those of `before` where none were made."""
     name = [test.name for test in report.suite]
     failures: dict[str, list[str]] = {}
     mistakes: dict[str, Caught] = {}
@@ -183,7 +201,7 @@ def entry_of(assignment: Assignment, report: AuditReport) -> Entry:
         failures=failures,
         variants=[path.name for path in assignment.variants],
         mistakes=mistakes,
-        mutants=_mutants(report),
+        mutants=before.mutants if report.mutation is None and before is not None else _mutants(report),
         closest=_closest(report),
         held_out=held_out_counts(report.held_out),
         problems=len(report.problems),

@@ -10,7 +10,16 @@ from pathlib import Path
 
 from autograder.audit import AuditReport, audit_assignment
 from autograder.audit.held_out import details, share, summary
-from autograder.audit.ledger import LEDGER, Ledger, changes, entry_of, read_ledger, stale, write_ledger
+from autograder.audit.ledger import (
+    LEDGER,
+    Ledger,
+    changes,
+    entry_of,
+    mutants_hold,
+    read_ledger,
+    stale,
+    write_ledger,
+)
 from autograder.audit.page import write_pages
 from autograder.audit.survivors import review_file
 from autograder.audit.table import readme_is_stale, readme_with, update_readme
@@ -42,12 +51,14 @@ def run_audit(folder: Path, slugs: Sequence[str], command: AuditCommand) -> int:
     clean = True
     audited: list[tuple[Assignment, AuditReport, dict[str, Mistake]]] = []
     for assignment in chosen(folder, slugs):
+        before = ledger.assignments.get(assignment.slug)
+        holds = not command.force and mutants_hold(assignment, before)
         with progress(f"audit {assignment.slug}") as update:
             report = audit_assignment(
                 assignment,
                 seeds=command.seeds,
                 jobs=command.jobs,
-                mutants=command.mutants or command.record,
+                mutants=command.mutants or (command.record and not holds),
                 explain=command.diagnosis or command.record,
                 force=command.force,
                 progress=update,
@@ -58,13 +69,15 @@ def run_audit(folder: Path, slugs: Sequence[str], command: AuditCommand) -> int:
         for problem in report.problems:
             print(f"  {problem}", file=sys.stderr)
         _compare(ledger, assignment, report)
+        if command.record and report.mutation is None:
+            print("  mutants: as recorded, for neither solution nor suite has changed since")
         sys.stdout.flush()
         clean &= report.clean
         audited.append((assignment, report, mistakes))
         if command.record:
             # One by one: what is finished stays when a later assignment is interrupted.
             ledger = read_ledger(course)
-            ledger.assignments[assignment.slug] = entry_of(assignment, report)
+            ledger.assignments[assignment.slug] = entry_of(assignment, report, before)
             write_ledger(course, ledger)
             update_readme(course, ledger)
     if command.html is not None:

@@ -13,7 +13,16 @@ from tiny_course import VARIANT, write_tiny_course
 
 from autograder.audit import audit_assignment, kept, proof
 from autograder.audit.held_out import details, judge_held_out, summary
-from autograder.audit.ledger import Ledger, LedgerError, changes, entry_of, read_ledger, stale, write_ledger
+from autograder.audit.ledger import (
+    Ledger,
+    LedgerError,
+    changes,
+    entry_of,
+    mutants_hold,
+    read_ledger,
+    stale,
+    write_ledger,
+)
 from autograder.audit.margins import margins_of
 from autograder.audit.page import assignment_page, write_pages
 from autograder.audit.steps import Failure, Outcome, Step, TestInfo, Threshold, Told
@@ -349,6 +358,38 @@ def test_a_changed_source_makes_a_record_stale(invented: Invented, assignment: A
     added = assignment.source.with_name("equivalent.yml")
     added.write_text("[]")
     assert stale(course, ledger) == ["tiny was audited before solutions/tiny/equivalent.yml changed."]
+
+
+def test_mutants_are_made_again_only_where_they_may_end_otherwise(
+    invented: Invented, assignment: Assignment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = assignment.root
+    assert not mutants_hold(assignment, None)
+    assert run_audit(root, [], AuditCommand(record=True)) == 0
+    course = load_course(root)
+    first = read_ledger(course).assignments["tiny"]
+    assert first.mutants and mutants_hold(assignment, first)
+
+    invented.done.clear()
+    assignment.mistakes.write_text(assignment.mistakes.read_text() + "\n# looked at again\n")
+    assignment.variants[0].write_text(assignment.variants[0].read_text() + "\n# and this\n")
+    capsys.readouterr()
+    assert run_audit(root, [], AuditCommand(record=True)) == 0
+    assert "mutants: as recorded" in capsys.readouterr().out
+    assert invented.done and not any(step.kind == "mutant" for step in invented.done)
+    second = read_ledger(course).assignments["tiny"]
+    assert second.mutants == first.mutants and second.sources != first.sources
+    assert run_audit_check(root) == 0
+
+    for path in (assignment.source, assignment.tests / "test_hidden.py"):
+        before = path.read_text()
+        path.write_text(before + "\n")
+        assert not mutants_hold(assignment, second)
+        path.write_text(before)
+    assert not mutants_hold(assignment, second.model_copy(update={"versions": {"numpy": "0"}}))
+    invented.done.clear()
+    assert run_audit(root, [], AuditCommand(record=True, force=True)) == 0
+    assert any(step.kind == "mutant" for step in invented.done)
 
 
 def test_changed_verdicts_are_named_with_the_reason(invented: Invented, assignment: Assignment) -> None:
