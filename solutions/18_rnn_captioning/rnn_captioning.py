@@ -27,8 +27,8 @@ plt.rcParams.update({"figure.dpi": 90, "font.size": 10, "axes.spines.top": False
 # ## Pictures and what is said of them
 #
 # The course draws its own: one or two groups of coloured shapes, each scene with five true sentences about
-# it. Real photographs come at the end of the data card's list (Flickr8k, COCO); they need a large network
-# to look at them, and hours instead of seconds.
+# it. Real photographs, those of Flickr8k and COCO, need a large network that looks at them first, and hours
+# of training instead of seconds.
 #
 # Captions come as rows of numbers, one for each word, and these four have a meaning of their own: `<START>`
 # opens each caption, `<END>` closes it, `<NULL>` fills the row up to its full length, and `<UNK>` would

@@ -773,7 +773,7 @@ for cell_type, colour in CELLS.items():
     seen = train_seen[cell_type]
     small = CaptioningRNN(word_to_idx, seen.shape[1], wordvec_dim=32, hidden_dim=64, cell_type=cell_type)
     history = train(
-        small, seen[fifty], scenes.y_train[fifty, :1], steps=200, batch_size=50, learning_rate=1e-2
+        small, seen[fifty], scenes.y_train[fifty, :1], steps=300, batch_size=50, learning_rate=1e-2
     )
     said = small.sample(seen[fifty], max_length=15)
     same = sum(
