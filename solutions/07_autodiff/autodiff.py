@@ -18,9 +18,9 @@
 import operator
 import traceback
 
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.patches import FancyBboxPatch
 
 from autograder import check, load_dataset
 
@@ -471,9 +471,7 @@ def draw_graph(steps, inputs, figsize):
     symbols = {name: SYMBOLS.get(what, what) for name, what, *_ in steps}
     for number, name in enumerate(reversed(names), start=1):
         x, y = place[name]
-        corner = (x - 0.5, y - 0.24)
-        style = {"boxstyle": "round,pad=0.05", "fc": "white", "ec": "0.5"}
-        box = matplotlib.patches.FancyBboxPatch(corner, 1.0, 0.48, **style)
+        box = FancyBboxPatch((x - 0.5, y - 0.24), 1.0, 0.48, boxstyle="round,pad=0.05", fc="white", ec="0.5")
         ax.add_patch(box)
         title = f"{name} = {symbols[name]}" if name in symbols else name
         ax.text(x, y + 0.15, title, ha="center", va="center", fontweight="bold", fontsize=9)

@@ -29,6 +29,7 @@ import time
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.patches import Rectangle
 
 from autograder import check, load_dataset
 
@@ -207,14 +208,14 @@ def show_numbers(ax, values, title, scale):
 
 fig, axes = plt.subplots(1, 5, figsize=(12, 2.9), width_ratios=[1.25, 1, 1, 1, 1.1])
 axes[0].imshow(padded_picture, cmap="gray")
-axes[0].add_patch(plt.Rectangle((column - 0.5, row - 0.5), 3, 3, fill=False, edgecolor="tab:orange", lw=2.5))
+axes[0].add_patch(Rectangle((column - 0.5, row - 0.5), 3, 3, fill=False, edgecolor="tab:orange", lw=2.5))
 axes[0].set_title("padded image")
 show_numbers(axes[1], window, "window", scale=2)
 show_numbers(axes[2], vertical_edge, "filter", scale=2)
 show_numbers(axes[3], window * vertical_edge + 0.0, f"product, sum {feature_map[row, column]:.2f}", scale=2)
 limit = np.abs(feature_map).max()
 axes[4].imshow(feature_map, cmap="RdBu", vmin=-limit, vmax=limit)
-axes[4].add_patch(plt.Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="tab:orange", lw=2.5))
+axes[4].add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="tab:orange", lw=2.5))
 axes[4].set_title("feature map")
 for ax in axes:
     ax.set_xticks([])
@@ -861,7 +862,7 @@ fig, axes = plt.subplots(1, 4, figsize=(13, 2.6))
 for ax, (title, normalise) in zip(axes, kinds.items(), strict=True):
     moved = np.abs(normalise(nudged) - normalise(maps)) > 1e-9
     ax.imshow(moved.transpose(0, 2, 1, 3).reshape(12, 24), cmap="Blues", vmin=0, vmax=1.6)
-    ax.add_patch(plt.Rectangle((8.5, 4.5), 1, 1, color="tab:orange"))
+    ax.add_patch(Rectangle((8.5, 4.5), 1, 1, color="tab:orange"))
     ax.set_xticks(np.arange(4, 24, 4) - 0.5, [])
     ax.set_yticks([3.5, 7.5], [])
     ax.tick_params(length=0)
