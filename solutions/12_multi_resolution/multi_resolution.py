@@ -347,15 +347,17 @@ def accuracy_by_size(model, images, labels, batch_size=100):
     """
     ### BEGIN SOLUTION
     sizes = [tuple(image.shape[1:]) for image in images]
-    right, count = {}, {}
+    shares = {}
     model.eval()
     with torch.inference_mode():
-        for batch in batches_by_size(sizes, batch_size, torch.Generator()):
-            answers = model(torch.stack([images[i] for i in batch])).argmax(dim=1)
-            size = sizes[batch[0]]
-            right[size] = right.get(size, 0) + int((answers == labels[batch]).sum())
-            count[size] = count.get(size, 0) + len(batch)
-    return {size: right[size] / count[size] for size in count}
+        for size in set(sizes):
+            same = torch.tensor([i for i, each in enumerate(sizes) if each == size])
+            right = 0
+            for batch in same.split(batch_size):
+                answers = model(torch.stack([images[i] for i in batch])).argmax(dim=1)
+                right += int((answers == labels[batch]).sum())
+            shares[size] = right / len(same)
+    return shares
     ### END SOLUTION
 
 

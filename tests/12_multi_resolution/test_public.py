@@ -98,7 +98,7 @@ def test_mixed_cnn(student):
         assert_close(model(padded, mask), alone, rtol=1e-4, atol=1e-5, what=what, hint=hint)
 
 
-@pytest.mark.question("accuracy_by_size", given=["batches_by_size"])
+@pytest.mark.question("accuracy_by_size")
 def test_accuracy_by_size(student):
     """A model that says whether an image is bright, on three images of one size and one of another."""
     there = student.value("torch")
