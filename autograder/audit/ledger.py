@@ -161,22 +161,39 @@ def mutants_hold(assignment: Assignment, before: Entry | None) -> bool:
     """Whether nothing has changed that decides which mutants die: the solution, the suite, the reviewed list
     of equivalents, NumPy, and PyTorch where it is used. (Mistakes and variants do not.)
     """
-    if before is None or not before.mutants:
-        return False
+    variants = f"solutions/{assignment.slug}/variants/"  # one of these may have gone
+    return before is not None and bool(before.mutants) and _unchanged(assignment, before, but=variants)
+
+
+def answers_hold(assignment: Assignment, before: Entry | None, seeds: int) -> bool:
+    """Whether what is recorded of the right answers over as many seeds stands: the same without the variants'
+    being left out.
+    """
+    return before is not None and before.seeds >= seeds and _unchanged(assignment, before)
+
+
+def _unchanged(assignment: Assignment, before: Entry, but: str = "") -> bool:
     versions = library_versions()
     libraries = ("numpy", "torch") if assignment.torch else ("numpy",)
     if any(before.versions.get(name) != versions.get(name) for name in libraries):
         return False
-    others = {path.relative_to(assignment.root).as_posix() for path in assignment.variants}
-    others.add(assignment.mistakes.relative_to(assignment.root).as_posix())
     now = source_digests(assignment)
-    paths = {*now, *before.sources} - others
-    variants = f"solutions/{assignment.slug}/variants/"  # one of these may have gone
-    return all(now.get(path) == before.sources.get(path) for path in paths if not path.startswith(variants))
+    paths = {*now, *before.sources} - {assignment.mistakes.relative_to(assignment.root).as_posix()}
+    return all(
+        now.get(path) == before.sources.get(path) for path in paths if not but or not path.startswith(but)
+    )
 
 
-def entry_of(assignment: Assignment, report: AuditReport, before: Entry | None = None) -> Entry:
-    """What is kept of a report; its mutants are those of `before` where none were made."""
+def entry_of(
+    assignment: Assignment,
+    report: AuditReport,
+    *,
+    mutants: Entry | None = None,
+    answers: Entry | None = None,
+) -> Entry:
+    """What is kept of a report; its mutants and its right answers over many seeds are those of an earlier
+    record, where that is given.
+    """
     name = [test.name for test in report.suite]
     failures: dict[str, list[str]] = {}
     mistakes: dict[str, Caught] = {}
@@ -196,13 +213,13 @@ def entry_of(assignment: Assignment, report: AuditReport, before: Entry | None =
         versions=library_versions(),
         engine=engine_digest(),
         sources=source_digests(assignment),
-        seeds=report.seeds,
+        seeds=report.seeds if answers is None else answers.seeds,
         tests={test.name: test.question for test in report.suite},
-        failures=failures,
+        failures=failures if answers is None else {**answers.failures, **failures},
         variants=[path.name for path in assignment.variants],
         mistakes=mistakes,
-        mutants=before.mutants if report.mutation is None and before is not None else _mutants(report),
-        closest=_closest(report),
+        mutants=_mutants(report) if mutants is None else mutants.mutants,
+        closest=_closest(report) if answers is None else answers.closest,
         held_out=held_out_counts(report.held_out),
         problems=len(report.problems),
     )

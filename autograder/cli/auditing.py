@@ -13,6 +13,7 @@ from autograder.audit.held_out import details, share, summary
 from autograder.audit.ledger import (
     LEDGER,
     Ledger,
+    answers_hold,
     changes,
     entry_of,
     mutants_hold,
@@ -53,10 +54,11 @@ def run_audit(folder: Path, slugs: Sequence[str], command: AuditCommand) -> int:
     for assignment in chosen(folder, slugs):
         before = ledger.assignments.get(assignment.slug)
         holds = not command.force and mutants_hold(assignment, before)
+        recorded = command.record and not command.force and answers_hold(assignment, before, command.seeds)
         with progress(f"audit {assignment.slug}") as update:
             report = audit_assignment(
                 assignment,
-                seeds=command.seeds,
+                seeds=1 if recorded else command.seeds,
                 jobs=command.jobs,
                 mutants=command.mutants or (command.record and not holds),
                 explain=command.diagnosis or command.record,
@@ -71,13 +73,20 @@ def run_audit(folder: Path, slugs: Sequence[str], command: AuditCommand) -> int:
         _compare(ledger, assignment, report)
         if command.record and report.mutation is None:
             print("  mutants: as recorded, for neither solution nor suite has changed since")
+        if recorded and before is not None:
+            print(f"  {before.seeds} seeds: as recorded, for no right answer nor the suite has changed since")
         sys.stdout.flush()
         clean &= report.clean
         audited.append((assignment, report, mistakes))
         if command.record:
             # One by one: what is finished stays when a later assignment is interrupted.
             ledger = read_ledger(course)
-            ledger.assignments[assignment.slug] = entry_of(assignment, report, before)
+            ledger.assignments[assignment.slug] = entry_of(
+                assignment,
+                report,
+                mutants=before if report.mutation is None else None,
+                answers=before if recorded else None,
+            )
             write_ledger(course, ledger)
             update_readme(course, ledger)
     if command.html is not None:

@@ -16,6 +16,7 @@ from autograder.audit.held_out import details, judge_held_out, summary
 from autograder.audit.ledger import (
     Ledger,
     LedgerError,
+    answers_hold,
     changes,
     entry_of,
     mutants_hold,
@@ -390,6 +391,32 @@ def test_mutants_are_made_again_only_where_they_may_end_otherwise(
     invented.done.clear()
     assert run_audit(root, [], AuditCommand(record=True, force=True)) == 0
     assert any(step.kind == "mutant" for step in invented.done)
+
+
+def test_many_seeds_are_looked_at_again_only_where_a_right_answer_may_fail(
+    invented: Invented, assignment: Assignment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, course = assignment.root, load_course(assignment.root)
+    assert run_audit(root, [], AuditCommand(seeds=3, record=True)) == 0
+    first = read_ledger(course).assignments["tiny"]
+
+    def seeds_seen() -> int:
+        invented.done.clear()
+        assert run_audit(root, [], AuditCommand(seeds=3, record=True)) == 0
+        entry = read_ledger(course).assignments["tiny"]
+        assert (entry.seeds, entry.closest) == (3, first.closest)
+        return sum(step.kind == "solution" for step in invented.done)
+
+    assignment.mistakes.write_text(assignment.mistakes.read_text() + "\n# looked at again\n")
+    assert seeds_seen() <= 1 and "3 seeds: as recorded" in capsys.readouterr().out
+    assert answers_hold(assignment, first, 3) and not answers_hold(assignment, first, 4)
+    variant = assignment.variants[0]
+    variant.write_text(variant.read_text() + "\n# and this\n")
+    assert not answers_hold(assignment, first, 3) and mutants_hold(assignment, first)
+    assert run_audit_check(root) == 2
+    seeds_seen()
+    assert "as recorded, for no right answer" not in capsys.readouterr().out
+    assert run_audit_check(root) == 0
 
 
 def test_changed_verdicts_are_named_with_the_reason(invented: Invented, assignment: Assignment) -> None:
