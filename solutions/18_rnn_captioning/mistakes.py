@@ -62,7 +62,9 @@ def step_tanh_of_input_only(x, prev_h, Wx, Wh, b):
 
 
 @mistake(
-    "rnn_step_forward", "tanh is written with exp of both signs, which overflows to inf / inf: use np.tanh."
+    "rnn_step_forward",
+    "tanh is written with exp of both signs, which overflows to inf / inf: use np.tanh.",
+    family="unstable",
 )
 def step_with_exp(x, prev_h, Wx, Wh, b):
     _, cache = right_step_forward(x, prev_h, Wx, Wh, b)
@@ -170,7 +172,7 @@ def sequence_from_zeros(x, h0, Wx, Wh, b):
 @mistake(
     "rnn_forward",
     "The states are stacked along the first axis, (T, N, H); they belong on axis 1, (N, T, H).",
-    family="transposed",
+    family="transposed, reshaped",
 )
 def sequence_time_first(x, h0, Wx, Wh, b):
     h, cache = right_forward(x, h0, Wx, Wh, b)
@@ -191,13 +193,14 @@ def sequence_reshaped(x, h0, Wx, Wh, b):
     "rnn_forward",
     "The states are one step late: they begin with h0 and the last one is missing. Keep the state after each "
     "step.",
+    family="offset",
 )
 def sequence_begins_with_h0(x, h0, Wx, Wh, b):
     h, cache = right_forward(x, h0, Wx, Wh, b)
     return np.concatenate([h0[:, None], h[:, :-1]], axis=1), cache
 
 
-@mistake("rnn_forward", "h0 is returned as a first state: T + 1 of them instead of T.")
+@mistake("rnn_forward", "h0 is returned as a first state: T + 1 of them instead of T.", family="offset")
 def sequence_with_h0(x, h0, Wx, Wh, b):
     h, cache = right_forward(x, h0, Wx, Wh, b)
     return np.concatenate([h0[:, None], h], axis=1), cache
@@ -278,7 +281,9 @@ def dh0_of_first_state(dh, cache):
     return dx, dh[:, 0] + state, *weights
 
 
-@mistake("rnn_backward", "dh0 is zero: it is what the first step returns for its previous state.")
+@mistake(
+    "rnn_backward", "dh0 is zero: it is what the first step returns for its previous state.", family="zeros"
+)
 def dh0_zero(dh, cache):
     dx, dh0, *weights = right_backward(dh, cache)
     return dx, np.zeros_like(dh0), *weights
@@ -310,7 +315,9 @@ def truncated(dh, cache):
 
 
 @mistake(
-    "clip_gradients", "Each array is clipped by its own norm, which changes the direction: use one norm."
+    "clip_gradients",
+    "Each array is clipped by its own norm, which changes the direction: use one norm.",
+    family="scaled",
 )
 def clipped_each(grads, max_norm):
     clipped = {name: right_clip({name: g}, max_norm)[0][name] for name, g in grads.items()}
@@ -324,27 +331,39 @@ def clipped_elements(grads, max_norm):
     ]
 
 
-@mistake("clip_gradients", "Short gradients are made longer: scale only where the norm exceeds max_norm.")
+@mistake(
+    "clip_gradients",
+    "Short gradients are made longer: scale only where the norm exceeds max_norm.",
+    family="scaled",
+)
 def always_scaled(grads, max_norm):
     norm = right_clip(grads, max_norm)[1]
     return {name: g * max_norm / norm if norm else g for name, g in grads.items()}, norm
 
 
-@mistake("clip_gradients", "The norms of the arrays are added up; the squares are, and the root comes last.")
+@mistake(
+    "clip_gradients",
+    "The norms of the arrays are added up; the squares are, and the root comes last.",
+    family="scaled",
+)
 def norms_added(grads, max_norm):
     norm = float(sum(np.linalg.norm(g) for g in grads.values()))
     factor = min(1.0, max_norm / norm) if norm else 1.0
     return {name: factor * g for name, g in grads.items()}, norm
 
 
-@mistake("clip_gradients", "The root is missing: that is the square of the norm.")
+@mistake("clip_gradients", "The root is missing: that is the square of the norm.", family="scaled")
 def norm_squared(grads, max_norm):
     norm = float(sum(np.sum(g**2) for g in grads.values()))
     factor = min(1.0, max_norm / norm) if norm else 1.0
     return {name: factor * g for name, g in grads.items()}, norm
 
 
-@mistake("clip_gradients", "The norm is the largest one of the arrays; it is that of all numbers together.")
+@mistake(
+    "clip_gradients",
+    "The norm is the largest one of the arrays; it is that of all numbers together.",
+    family="scaled",
+)
 def largest_norm(grads, max_norm):
     norm = float(max(np.linalg.norm(g) for g in grads.values()))
     factor = min(1.0, max_norm / norm) if norm else 1.0
@@ -357,7 +376,7 @@ def norm_after(grads, max_norm):
     return clipped, min(norm, float(max_norm))
 
 
-@mistake("clip_gradients", "A gradient of norm 0 is divided by its norm: 0 / 0 is NaN.")
+@mistake("clip_gradients", "A gradient of norm 0 is divided by its norm: 0 / 0 is NaN.", family="unstable")
 def zero_divided(grads, max_norm):
     norm = right_clip(grads, max_norm)[1]
     with np.errstate(all="ignore"):
@@ -390,7 +409,11 @@ def embedding_time_first(x, W):
     return out.transpose(1, 0, 2), cache
 
 
-@mistake("word_embedding_forward", "The vectors of a caption are summed; each word keeps its own.")
+@mistake(
+    "word_embedding_forward",
+    "The vectors of a caption are summed; each word keeps its own.",
+    family="reduced",
+)
 def embedding_summed(x, W):
     out, cache = right_embedding_forward(x, W)
     return out.sum(axis=1), cache
@@ -417,7 +440,7 @@ def embedding_averaged(dout, cache):
 @mistake(
     "word_embedding_backward",
     "dW has rows up to the largest word that occurs; it has the shape of W.",
-    family="offset",
+    family="offset, partial",
 )
 def embedding_too_short(dout, cache):
     return right_embedding_backward(dout, cache)[: cache[0].max() + 1]
@@ -692,6 +715,7 @@ def no_projection_bias(self, features, captions):
     "captioning_rnn",
     "The gradient stops before the picture: dh0 is what W_proj and b_proj learn from.",
     replaces="CaptioningRNN.loss",
+    family="zeros",
 )
 def projection_does_not_learn(self, features, captions):
     loss, grads = right_caption_loss(self, features, captions)
@@ -702,6 +726,7 @@ def projection_does_not_learn(self, features, captions):
     "captioning_rnn",
     "W_embed has no gradient, or zeros: the gradient of the inputs goes back to the embedding.",
     replaces="CaptioningRNN.loss",
+    family="zeros",
 )
 def embedding_does_not_learn(self, features, captions):
     loss, grads = right_caption_loss(self, features, captions)

@@ -212,7 +212,7 @@ def sequence_of_cells(x, h0, Wx, Wh, b):
 @mistake(
     "lstm_forward",
     "The states are stacked along the first axis: h has the shape (N, T, H).",
-    family="transposed",
+    family="transposed, reshaped",
 )
 def sequence_time_first(x, h0, Wx, Wh, b):
     h, cache = right_forward(x, h0, Wx, Wh, b)
@@ -556,6 +556,7 @@ def end_does_not_count(self, features, captions):
     "captioning_rnn",
     "The projection of the grid does not learn: its gradient sums over pictures and cells.",
     replaces="CaptioningRNN.loss",
+    family="zeros",
 )
 def projection_of_grid_does_not_learn(self, features, captions):
     loss, grads = right_caption_loss(self, features, captions)
@@ -740,13 +741,15 @@ def beam_worst(model, features, beam_width=3, max_length=30):
     return beam(model, features, beam_width, max_length)[-1]
 
 
-@mistake("beam_search", "The caption lacks its <END>: it is the last word, where it was said.")
+@mistake(
+    "beam_search", "The caption lacks its <END>: it is the last word, where it was said.", family="offset"
+)
 def beam_without_end(model, features, beam_width=3, max_length=30):
     caption, log_p = right_beam_search(model, features, beam_width, max_length)
     return [word for word in caption if word != model._end], log_p
 
 
-@mistake("beam_search", "The caption begins with <START>; it is the words that were said.")
+@mistake("beam_search", "The caption begins with <START>; it is the words that were said.", family="offset")
 def beam_with_start(model, features, beam_width=3, max_length=30):
     caption, log_p = right_beam_search(model, features, beam_width, max_length)
     return [model._start, *caption], log_p

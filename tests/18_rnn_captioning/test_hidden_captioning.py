@@ -210,14 +210,14 @@ def test_captioning_scenes(student, rng):
         input_dim=16, wordvec_dim=16, hidden_dim=64, dtype="float64", seed=int(rng.integers(1000)),
     )  # fmt: skip
 
-    settings = {"steps": 250, "batch_size": 32, "learning_rate": 0.02}
+    settings = {"steps": 150, "batch_size": 32, "learning_rate": 0.02}
     trained(student, model, features[:seen], captions[:seen, None], **settings)
     said = model.sample(features[seen:], max_length=length - 1)
     until_end(said)
     named = [first_pair(decode(row, VOCABULARY)) for row in np.clip(said, 0, len(VOCABULARY) - 1)]
     truth = [first_pair(scene.captions[0]) for scene in drawn.scenes[seen:]]
     hint = "Always the same caption is right in one scene of twenty-five."
-    # The reference reaches 0.85 with a standard deviation of 0.06.
+    # The reference reaches 0.79 with a standard deviation of 0.06.
     assert_accuracy(
-        np.array(named), np.array(truth), 0.5, what="share of colours and shapes named", hint=hint
+        np.array(named), np.array(truth), 0.45, what="share of colours and shapes named", hint=hint
     )

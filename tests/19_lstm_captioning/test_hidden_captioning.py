@@ -216,7 +216,7 @@ def test_captioning_by_heart(student, rng):
         )  # fmt: skip
         features = 2 * draw_features(rng, cell_type, 4, F=5)
         losses = trained(student, model, features, captions[:, None], steps=150, learning_rate=0.03)
-        assert_learns(losses, to_below=1.0, what=f"the loss of four captions with {cell_type!r}")
+        assert_learns(losses, to_below=2.0, what=f"the loss of four captions with {cell_type!r}")
         said = [row + [NULL] * (5 - len(row)) for row in until_end(model.sample(features, max_length=5))]
         what = f"share of words given back with {cell_type!r}"
         assert_accuracy(np.array(said), captions[:, 1:], 0.9, what=what)
