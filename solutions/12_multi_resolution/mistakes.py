@@ -74,6 +74,7 @@ def resize_one_half(images, height, width):
 @mistake(
     "resize_bilinear",
     "Beyond the outermost middles the image fades to 0: u has to be kept between 0 and H - 1.",
+    family="scaled",
 )
 def resize_fades(images, height, width):
     padded = F.pad(images, (1, 1, 1, 1))
@@ -226,7 +227,9 @@ def pad_mask_from_pixels(images):
     return batch, (batch != 0).any(dim=1)
 
 
-@mistake("pad_batch", "The mask is True for the padding: it should be True where there is image.")
+@mistake(
+    "pad_batch", "The mask is True for the padding: it should be True where there is image.", family="sign"
+)
 def pad_mask_inverted(images):
     batch, mask = right_pad(images)
     return batch, ~mask
@@ -250,7 +253,7 @@ def pad_mask_of_numbers(images):
     return batch, mask.float()
 
 
-@mistake("pad_batch", "The batch is square, with the largest side along both axes.")
+@mistake("pad_batch", "The batch is square, with the largest side along both axes.", family="offset")
 def pad_to_square(images):
     side = max(max(image.shape[1:]) for image in images)
     batch, mask = right_pad([*images, torch.zeros(images[0].shape[0], side, side, dtype=images[0].dtype)])
@@ -260,7 +263,9 @@ def pad_to_square(images):
 # --- pooling
 
 
-@mistake("masked_pool", "The mean divides by all places: only those inside are to be counted.")
+@mistake(
+    "masked_pool", "The mean divides by all places: only those inside are to be counted.", family="scaled"
+)
 def pool_divides_by_all(maps, mask, kind="mean"):
     if kind == "max":
         return right_pool(maps, mask, kind)
@@ -275,6 +280,7 @@ def pool_without_mask(maps, mask, kind="mean"):
 @mistake(
     "masked_pool",
     "For the maximum the outside is set to 0, which wins where all numbers inside are negative.",
+    family="zeros",
 )
 def pool_zero_wins(maps, mask, kind="mean"):
     if kind == "mean":
@@ -285,6 +291,7 @@ def pool_zero_wins(maps, mask, kind="mean"):
 @mistake(
     "masked_pool",
     "The outside is multiplied by 0, and NaN and infinity times 0 are NaN: fill in something else.",
+    family="unstable",
 )
 def pool_multiplies(maps, mask, kind="mean"):
     if kind == "max":
@@ -294,7 +301,9 @@ def pool_multiplies(maps, mask, kind="mean"):
 
 
 @mistake(
-    "masked_pool", "The sum is divided by the number of places inside of the whole batch, not of each image."
+    "masked_pool",
+    "The sum is divided by the number of places inside of the whole batch, not of each image.",
+    family="scaled",
 )
 def pool_divides_by_batch(maps, mask, kind="mean"):
     if kind == "max":

@@ -254,11 +254,12 @@ def test_pad_batch_mask(student, rng):
 @pytest.mark.question("pad_batch")
 def test_pad_batch_inputs(student, rng):
     """The images are not modified, and the dtype stays."""
-    images = [normal(rng, 1, 2, 3).float(), normal(rng, 1, 3, 1).float()]
-    batch, _ = pair(assert_unchanged(student.pad_batch, images))
-    if not isinstance(batch, torch.Tensor) or batch.dtype != torch.float32:
-        fail("The batch should have the dtype of the images.", value=batch)
-    assert_close(batch, padded(images)[0].astype(np.float32), rtol=0, atol=0, what="the batch")
+    for dtype in (torch.float32, torch.float64):
+        images = [normal(rng, 1, 2, 3).to(dtype), normal(rng, 1, 3, 1).to(dtype)]
+        batch, _ = pair(assert_unchanged(student.pad_batch, images))
+        if not isinstance(batch, torch.Tensor) or batch.dtype != dtype:
+            fail("The batch should have the dtype of the images.", value=batch)
+        assert_close(batch, padded(images)[0], rtol=0, atol=0, what="the batch")
 
 
 # --- pooling
