@@ -289,7 +289,7 @@ def test_greedy_decode(student):
 
 
 # --- GPT
-@pytest.mark.question("gpt_forward", given=PARTS)
+@pytest.mark.question("gpt_forward", given=BLOCKS)
 def test_gpt_forward(student):
     """Scores for each position, which do not depend on later tokens."""
     params, tokens = gpt_params(), torch.tensor([[1, 3, 2, 5], [4, 4, 0, 1]])
@@ -300,7 +300,7 @@ def test_gpt_forward(student):
     )
 
 
-@pytest.mark.question("gpt_step", given=[*PARTS, "gpt_forward"])
+@pytest.mark.question("gpt_step", given=[*BLOCKS, "gpt_forward"])
 def test_gpt_step(student):
     """Two tokens and then one give the same as all three at once."""
     params, tokens = gpt_params(), torch.tensor([[1, 3, 2], [4, 0, 1]])

@@ -65,6 +65,7 @@ def attention_mask_inverted(q, k, v, mask=None):
     "attention",
     "The weights are masked after the softmax, so that those of a query do not add up to 1 any more. Mask "
     "the scores.",
+    family="scaled",
 )
 def attention_masked_after_softmax(q, k, v, mask=None):
     _, weights = right_attention(q, k, v)
@@ -90,6 +91,7 @@ def attention_masked_with_zero(q, k, v, mask=None):
     "attention",
     "A query that may see nothing gives NaN: the softmax over nothing but -inf. Its weights and its output "
     "should be 0.",
+    family="unstable",
 )
 def attention_nan(q, k, v, mask=None):
     scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
@@ -112,7 +114,11 @@ def attention_uniform_where_masked(q, k, v, mask=None):
     return weights @ v, weights
 
 
-@mistake("attention", "exp overflows for large scores: subtract the largest one first, or use torch.softmax.")
+@mistake(
+    "attention",
+    "exp overflows for large scores: subtract the largest one first, or use torch.softmax.",
+    family="unstable",
+)
 def attention_overflows(q, k, v, mask=None):
     e = torch.exp(q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1]))
     if mask is not None:
@@ -131,7 +137,9 @@ def attention_in_other_order(q, k, v, mask=None):
 # --- masks
 
 
-@mistake("causal_mask", "The mask is the wrong way round: True means that a position may be seen.")
+@mistake(
+    "causal_mask", "The mask is the wrong way round: True means that a position may be seen.", family="sign"
+)
 def causal_inverted(T, S=None):
     return ~right_causal_mask(T, S)
 
@@ -161,7 +169,9 @@ def causal_of_numbers(T, S=None):
     return right_causal_mask(T, S).float()
 
 
-@mistake("padding_mask", "The mask is the wrong way round: True means that a position may be seen.")
+@mistake(
+    "padding_mask", "The mask is the wrong way round: True means that a position may be seen.", family="sign"
+)
 def padding_inverted(tokens, pad=0):
     return (tokens == pad)[:, None, None, :]
 
@@ -188,13 +198,18 @@ def padding_of_queries(tokens, pad=0):
     "split_heads",
     "x is reshaped to (N, H, T, d) at once, which mixes positions and heads. Reshape to (N, T, H, d) and "
     "exchange the axes.",
+    family="transposed",
 )
 def heads_by_reshape_alone(x, num_heads):
     N, T, D = x.shape
     return x.reshape(N, num_heads, T, D // num_heads)
 
 
-@mistake("split_heads", "The axes of heads and positions are not exchanged: the shape is (N, T, H, d).")
+@mistake(
+    "split_heads",
+    "The axes of heads and positions are not exchanged: the shape is (N, T, H, d).",
+    family="transposed",
+)
 def heads_not_exchanged(x, num_heads):
     return x.unflatten(-1, (num_heads, -1))
 
@@ -202,6 +217,7 @@ def heads_not_exchanged(x, num_heads):
 @mistake(
     "split_heads",
     "A head takes every H-th number. Head h holds neighbours: the numbers h * d to (h + 1) * d - 1.",
+    family="transposed",
 )
 def heads_interleaved(x, num_heads):
     return x.unflatten(-1, (-1, num_heads)).permute(0, 3, 1, 2)
@@ -385,7 +401,7 @@ def feed_forward_without_b1(x, params):
     return right_feed_forward(x, params | {"b1": torch.zeros_like(params["b1"])})
 
 
-@mistake("feed_forward", "The residual is added here; it belongs to the block.")
+@mistake("feed_forward", "The residual is added here; it belongs to the block.", family="term")
 def feed_forward_residual(x, params):
     return x + right_feed_forward(x, params)
 
@@ -934,7 +950,7 @@ def probabilities_divided(logits, temperature=1.0, top_k=None, top_p=None):
     return right_token_probabilities(logits, 1.0 if temperature else 0, top_k, top_p)
 
 
-@mistake("token_probabilities", "At temperature 0 the logits are divided by 0.")
+@mistake("token_probabilities", "At temperature 0 the logits are divided by 0.", family="unstable")
 def probabilities_divided_by_zero(logits, temperature=1.0, top_k=None, top_p=None):
     if temperature == 0:
         return torch.softmax(logits / 0.0, dim=-1)

@@ -122,17 +122,18 @@ def test_gpt_step_keeps_the_old_cache(student, reference, rng):
 
 @pytest.mark.question("gpt_step", given=[*PARTS, "gpt_forward"])
 def test_gpt_step_is_fast(student, reference, rng, budget):
-    """Behind 300 tokens, one step takes at most a third of the time of the whole text."""
-    params = gpt_params(rng, 11, 16, 2, positions=301)
-    tokens = draw_tokens(rng, 11, 4, 301)
-    logits, cache = step(student, tokens[:, :300], None, params, 4)
-    expected = reference.gpt_forward(tokens, params, 4)
-    logits, _ = step(student, tokens[:, 300:], cache, params, 4)
-    assert_close(logits, expected[:, 300:], what="the logits behind 301 tokens", rtol=1e-6, atol=1e-7)
+    """Behind 500 tokens, one step takes at most half of the time of the whole text."""
+    # Not a matter of values: a wrong attention is as fast as a right one.
+    params = gpt_params(rng, 11, 16, 2, positions=501)
+    tokens = draw_tokens(rng, 11, 4, 501)
+    _, cache = step(student, tokens[:, :500], None, params, 4)
+    logits, _ = step(student, tokens[:, 500:], cache, params, 4)
+    if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != (4, 1, 11):
+        fail("The logits of one token should have the shape (4, 1, 11).", value=logits)
     budget.assert_faster(
-        lambda: step(student, tokens[:, 300:], cache, params, 4),
+        lambda: step(student, tokens[:, 500:], cache, params, 4),
         lambda: reference.gpt_forward(tokens, params, 4),
-        3,
+        2,
         what="A step with the cache",
         hint="Compute keys and values of the new positions only; those of the old ones are in the cache.",
     )
