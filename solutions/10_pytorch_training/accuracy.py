@@ -18,8 +18,8 @@ from autograder.datasets import load_dataset
 from autograder.notebook.percent import read_source
 
 SOURCE = Path(__file__).with_name("pytorch_training.py")
-SIZES, DROPOUT = (784, 128, 128, 128, 10), 0.25
-MNIST = {"num_epochs": 30, "peak": 2e-3, "patience": 30, "batch_size": 128, "num_val": 5000}
+SIZES, DROPOUT = (784, 128, 128, 128, 10), 0.35
+MNIST = {"num_epochs": 36, "peak": 3e-3, "patience": 36, "batch_size": 128, "num_val": 5000}
 SIGNS = {"num_epochs": 90, "peak": 4e-3, "patience": 90, "batch_size": 32, "num_val": 280}
 WARMUP = 4
 
