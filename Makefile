@@ -44,8 +44,9 @@ notebooks: $(INSTALLED) ## Releases up to date; solution notebooks execute and g
 	@echo "== notebooks"
 	@$(BIN)/autograder build --check
 	@$(BIN)/autograder syllabus --check
-	@for folder in solutions/*/; do \
-	  slug=$$(basename $$folder); work=$$(mktemp -d); \
+	@for slug in $$($(BIN)/python -c 'import autograder.course as c, pathlib; \
+	    print(*(a.slug for a in c.load_course(pathlib.Path(".")).published))'); do \
+	  folder=solutions/$$slug/; work=$$(mktemp -d); \
 	  cp $$folder*.ipynb tests/$$slug/test_public.py $$work/ && \
 	  env -u MPLBACKEND AUTOGRADER_DATA=$$work/none NBGRADER_EXECUTION=nbval $(BIN)/python -m pytest -q --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
 	    --nbval-cell-timeout 120 -p no:cacheprovider --rootdir $$work $$work/*.ipynb || exit 1; \

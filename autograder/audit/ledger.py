@@ -265,9 +265,9 @@ def held_out_counts(judged: Sequence[HeldOut]) -> HeldOutCounts:
 
 
 def stale(course: Course, ledger: Ledger) -> list[str]:
-    """A sentence for each assignment whose record is missing or older than a source."""
+    """A sentence for each assignment, drafts apart, whose record is missing or older than a source."""
     problems = []
-    for assignment in course.assignments:
+    for assignment in course.published:
         entry = ledger.assignments.get(assignment.slug)
         if entry is None:
             problems.append(f"{LEDGER} holds no audit of {assignment.slug}.")

@@ -13,10 +13,11 @@ from autograder.course import Assignment, load_course
 from autograder.publishing import bundle_release
 
 
-def chosen(folder: Path, slugs: Sequence[str]) -> list[Assignment]:
-    """The named assignments of the course, or all of them. Raises `CourseError`."""
+def chosen(folder: Path, slugs: Sequence[str], *, drafts: bool = False) -> list[Assignment]:
+    """The named assignments of the course, or all of them, `drafts` too where asked. Raises `CourseError`."""
     course = load_course(folder)
-    return [course.assignment(slug) for slug in slugs] or list(course.assignments)
+    everything = course.assignments if drafts else course.published
+    return [course.assignment(slug) for slug in slugs] or list(everything)
 
 
 def run_init(folder: Path) -> int:
@@ -30,7 +31,7 @@ def run_init(folder: Path) -> int:
 def run_build(folder: Path, slugs: Sequence[str], *, check: bool, execute: bool) -> int:
     """Build, or compare; every assignment's problems are printed before it ends. Exit status."""
     failed = False
-    for assignment in chosen(folder, slugs):
+    for assignment in chosen(folder, slugs, drafts=True):
         try:
             with progress(assignment.slug) as update:
                 result = build_assignment(assignment, check=check, execute=execute, progress=update)

@@ -110,6 +110,8 @@ class Assignment(_Model):
     """The assignments above this one in course.yml that it builds on."""
     hours: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
     """How long a student needs, roughly."""
+    draft: bool = False
+    """Still being written: it is not released, not in the syllabus, and its audit need not be recorded."""
     limits: Limits = Limits()
     questions: Annotated[tuple[Question, ...], Field(strict=False), AfterValidator(_not_empty)]
 
@@ -196,6 +198,11 @@ class Course(_Model):
     def root(self) -> Path:
         """The folder that holds course.yml."""
         return self._root
+
+    @property
+    def published(self) -> tuple[Assignment, ...]:
+        """The assignments that are no drafts."""
+        return tuple(assignment for assignment in self.assignments if not assignment.draft)
 
     def assignment(self, slug: str) -> Assignment:
         """The assignment of that slug; `CourseError` with the nearest known slug when there is none."""

@@ -26,9 +26,13 @@ def bundle_release(assignment: Assignment, to: Path, *, also: Collection[str] = 
     Returns the zip or the folder.
 
     Raises:
-        PublishingError: the release is missing or incomplete, holds anything else, or shows a trace of a
-            solution (nothing is written then); or a file cannot be written.
+        PublishingError: the assignment is a draft; the release is missing or incomplete, holds anything else,
+            or shows a trace of a solution (nothing is written then); or a file cannot be written.
     """
+    if assignment.draft:
+        raise PublishingError(
+            f"{assignment.slug} is a draft. Take `draft: true` out of course.yml to release it."
+        )
     files = _release_files(assignment, {assignment.release_notebook.name, PUBLIC_SUITE, *also})
     if to.suffix.lower() == ".zip":
         write_atomic(to, _zip({f"{assignment.slug}/{name}": content for name, content in files.items()}))

@@ -18,8 +18,8 @@ _WIDTH, _HEIGHT = 2.3, 0.62
 
 def syllabus_page(course: Course, figures: Mapping[str, Sequence[str]]) -> str:
     """The page in Markdown. `figures`: by slug, what the solution reaches on real data, in words."""
-    points = _number(sum(assignment.max_points for assignment in course.assignments))
-    size = f"{len(course.assignments)} assignments, {points} points{_total_hours(course)}"
+    points = _number(sum(assignment.max_points for assignment in course.published))
+    size = f"{len(course.published)} assignments, {points} points{_total_hours(course)}"
     lines = [
         "<!-- Written by `autograder syllabus` from course.yml: change that, not this. -->",
         f"# {course.title}",
@@ -29,7 +29,7 @@ def syllabus_page(course: Course, figures: Mapping[str, Sequence[str]]) -> str:
         f"![What builds on what]({PICTURE})",
         "",
     ]
-    for part, members in groupby(course.assignments, key=lambda assignment: assignment.part):
+    for part, members in groupby(course.published, key=lambda assignment: assignment.part):
         lines += [f"## {part}", ""] if part else []
         lines += ["| assignment | questions | points | hours | data | on real data |"]
         lines += ["|---|---|---|---|---|---|"]
@@ -57,7 +57,7 @@ def _name(assignment: Assignment) -> str:
 
 
 def _total_hours(course: Course) -> str:
-    hours = [assignment.hours for assignment in course.assignments if assignment.hours is not None]
+    hours = [assignment.hours for assignment in course.published if assignment.hours is not None]
     return f", about {_number(sum(hours))} hours of work" if hours else ""
 
 
@@ -74,7 +74,7 @@ def syllabus_picture(course: Course) -> bytes:
     places = _places(course)
     columns = 1 + max(column for column, _ in places.values())
     rows = 1 + max(row for _, row in places.values())
-    parts = list(dict.fromkeys(assignment.part for assignment in course.assignments))
+    parts = list(dict.fromkeys(assignment.part for assignment in course.published))
     colours = ("#dbe9f6", "#fde6cf", "#dff0dc", "#eee0f2")
     # The ids in the file come from this salt and not from chance.
     with matplotlib.rc_context({"svg.hashsalt": "syllabus", "svg.fonttype": "path"}):
@@ -82,7 +82,7 @@ def syllabus_picture(course: Course) -> bytes:
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(-0.25, 2.75 * columns - 0.2), ylim=(-0.95 * (rows - 1) - 0.2, 0.85))
         axes.set_axis_off()
-        for assignment in course.assignments:
+        for assignment in course.published:
             x, y = _corner(places[assignment.slug])
             colour = colours[parts.index(assignment.part) % len(colours)]
             axes.add_patch(
@@ -93,7 +93,7 @@ def syllabus_picture(course: Course) -> bytes:
             size = 10 if len(assignment.title) < 22 else 8.5
             middle = (x + _WIDTH / 2, y + _HEIGHT / 2)
             axes.annotate(_name(assignment), middle, ha="center", va="center", fontsize=size)
-            for before in assignment.after:
+            for before in (slug for slug in assignment.after if slug in places):  # no drafts
                 bx, by = _corner(places[before])
                 axes.add_patch(
                     FancyArrowPatch(
@@ -110,8 +110,8 @@ def _places(course: Course) -> dict[str, tuple[int, int]]:
     """(column, row) of each assignment: one column to the right of all that it comes after."""
     places: dict[str, tuple[int, int]] = {}
     taken: dict[int, int] = {}
-    for assignment in course.assignments:
-        column = max((places[before][0] + 1 for before in assignment.after), default=0)
+    for assignment in course.published:
+        column = max((places[before][0] + 1 for before in assignment.after if before in places), default=0)
         row = taken.get(column, 0)
         taken[column] = row + 1
         places[assignment.slug] = (column, row)

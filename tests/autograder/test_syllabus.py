@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from tiny_course import COURSE, write_tiny_course
 
+from autograder.audit.ledger import Ledger, stale
+from autograder.cli.authoring import chosen
 from autograder.cli.syllabus import run_syllabus
 from autograder.course import load_course
+from autograder.publishing import PublishingError, bundle_release
 from autograder.publishing.syllabus import syllabus_page, syllabus_picture
 
 SECOND = """\
@@ -59,3 +62,19 @@ def test_a_page_that_is_out_of_date_is_told(root: Path, capsys: pytest.CaptureFi
     text = (root / "course.yml").read_text()
     (root / "course.yml").write_text(text.replace("hours: 2.5", "hours: 3"))
     assert run_syllabus(root, check=True) == 2
+
+
+def test_a_draft_is_not_in_the_syllabus_nor_released_nor_held_to_a_recorded_audit(root: Path) -> None:
+    text = (root / "course.yml").read_text()
+    assert "02_next" in text
+    title = "    title: Another one"
+    (root / "course.yml").write_text(text.replace(title, f"    draft: true\n{title}"))
+    course = load_course(root)
+    draft = course.assignment("02_next")
+    assert [assignment.slug for assignment in course.published] == ["tiny"]
+    assert "Another one" not in syllabus_page(course, {}) and syllabus_picture(course)
+    assert stale(course, Ledger()) == ["docs/audit.json holds no audit of tiny."]
+    assert [a.slug for a in chosen(root, [])] == ["tiny"] and chosen(root, ["02_next"]) == [draft]
+    assert len(chosen(root, [], drafts=True)) == 2
+    with pytest.raises(PublishingError, match=r"02_next is a draft\. Take `draft: true` out"):
+        bundle_release(draft, root / "out")
