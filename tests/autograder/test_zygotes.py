@@ -111,3 +111,11 @@ def test_one_that_cannot_be_proven_is_not_used() -> None:
             made.for_cells(cells_of("plt.plot([1])"))
     finally:
         made.close()
+
+
+def test_random_numbers_are_seeded_where_parts_of_torch_are_banned() -> None:
+    """PyTorch looks some of its parts up at the first call only."""
+    pytest.importorskip("torch")
+    cells = "import torch\ntorch.manual_seed(3)\ndef drawn():\n    return torch.rand(1).item()\n"
+    with Zygote(Profile(torch=True, forbid=("torch.autograd", "torch.nn"))) as zygote:
+        assert asked(zygote, "drawn", cells) == asked(zygote, "drawn", cells)
