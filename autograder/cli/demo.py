@@ -34,7 +34,7 @@ def run_demo(folder: Path, to: Path, jobs: int, slug: str | None = None) -> int:
     start = time.perf_counter()
     course = _course_copy(load_course(folder), to)
     screen = console()
-    for assignment in course.assignments:
+    for assignment in course.published:
         build_assignment(assignment, execute=False)
         bundle = bundle_release(assignment, course.root / f"{assignment.slug}.zip")
         screen.print(f"Released {assignment.slug}: {bundle}")
@@ -90,7 +90,7 @@ def _showcase(course: Course) -> Assignment:
     """The first assignment with enough known mistakes and variants, the smallest examples left aside."""
     ready = [
         assignment
-        for assignment in course.assignments
+        for assignment in course.published
         if len(assignment.variants) >= 2 and len(read_mistakes(assignment.mistakes)) >= 6
     ]
     if not ready:
