@@ -140,7 +140,7 @@ NAMES = ("tiny_numpy", "tiny_torch", "02_knn", "09_convnets")
 _COPIES = {
     "tiny_numpy": {"autograder": 300, "floor": 300, "nbgrader": 25, "otter": 5},
     "tiny_torch": {"autograder": 300, "floor": 300, "nbgrader": 20, "otter": 5},
-    "02_knn": {"autograder": 100, "floor": 100, "nbgrader": 100, "otter": 5},
+    "02_knn": {"autograder": 100, "floor": 100, "nbgrader": 20, "otter": 5},
     "09_convnets": {"autograder": 30, "floor": 30, "nbgrader": 10, "otter": 4},
 }
 
