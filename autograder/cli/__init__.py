@@ -18,7 +18,10 @@ def main() -> None:
     except SystemExit as ended:
         if not _interrupted(ended):
             raise
-        print("Interrupted. Finished work is kept; the same command goes on from there.", file=sys.stderr)
+        print(
+            "Interrupted. Finished work is kept; the same command (without --force) goes on from there.",
+            file=sys.stderr,
+        )
         sys.exit(130)
     except Exception as error:
         message = plain_message(error)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,8 @@ class Kept:
     result: SubmissionResult
     stale: frozenset[str]
     """Questions whose suite has changed since, or that are new; never all of them."""
+    sandbox: tuple[str, ...]
+    """The layers that were in force."""
 
 
 class Journal:
@@ -44,14 +46,14 @@ class Journal:
         for line in self._lines():
             try:
                 entry = json.loads(line)
-                versions = dict(entry["versions"])
+                versions, sandbox = dict(entry["versions"]), tuple(map(str, entry["sandbox"]))
                 result = SubmissionResult.model_validate(entry["result"])
             except (ValueError, KeyError, TypeError, ValidationError):
                 continue
             stale = {name for name, version in self._versions.items() if versions.get(name) != version}
             found.pop(result.student, None)
             if len(stale) < len(self._versions):
-                found[result.student] = Kept(result, frozenset(stale))
+                found[result.student] = Kept(result, frozenset(stale), sandbox)
         return found
 
     def _lines(self) -> list[str]:
@@ -72,10 +74,14 @@ class Journal:
             raise StateError(cannot_write(self._path, error)) from error
         self._write(b"\n")  # a line that a crash cut off must not swallow the next
 
-    def append(self, result: SubmissionResult) -> None:
-        """One result, in one write. Raises `StateError`."""
+    def append(self, result: SubmissionResult, sandbox: Sequence[str]) -> None:
+        """One result and the layers in force, in one write. Raises `StateError`."""
         if self._file is not None:
-            entry = {"versions": self._versions, "result": result.model_dump(mode="json")}
+            entry = {
+                "versions": self._versions,
+                "sandbox": list(sandbox),
+                "result": result.model_dump(mode="json"),
+            }
             self._write(json.dumps(entry).encode() + b"\n")
 
     def _write(self, line: bytes) -> None:

@@ -34,57 +34,60 @@ class Answer:
     reason: str = ""
 
 
+Key = tuple[str, Options]
+"""A course's digest, and how it is graded."""
+
+
 class _Graders:
-    """The warm graders of this process, for one course at a time."""
+    """The warm graders of this process. Several runs may use it at once, each with a course of its own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._digest = ""
-        self._folder: Path | None = None
-        self._idle: list[tuple[GraderProcess, list[str]]] = []
-        self._options = Options()
+        self._folders: dict[str, Path] = {}
+        self._idle: dict[Key, list[tuple[GraderProcess, list[str]]]] = {}
 
-    def course(self, pack: Pack, options: Options) -> Assignment:
-        """The assignment, laid out on this machine; graders of another one are ended."""
+    def course(self, pack: Pack) -> Assignment:
+        """The assignment, laid out on this machine once. Raises OSError."""
         with self._lock:
-            if pack.digest != self._digest or options != self._options or self._folder is None:
-                self._forget()
-                self._folder = Path(tempfile.mkdtemp(prefix="autograder-course-"))
-                pack.unpack(self._folder)
-                self._digest, self._options = pack.digest, options
-            return load_course(self._folder).assignment(pack.slug)
+            if pack.digest not in self._folders:
+                folder = Path(tempfile.mkdtemp(prefix="autograder-course-"))
+                try:
+                    pack.unpack(folder)
+                except BaseException:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    raise
+                self._folders[pack.digest] = folder
+            return load_course(self._folders[pack.digest]).assignment(pack.slug)
 
-    def take(self, assignment: Assignment, options: Options) -> tuple[GraderProcess, list[str]]:
-        """An idle grader, or a new one. Raises `JobError`."""
+    def take(self, key: Key, assignment: Assignment) -> tuple[GraderProcess, list[str]]:
+        """An idle grader, or a new one in place of those that are idle for others. Raises `JobError`."""
         with self._lock:
-            if self._idle and assignment.root == self._folder:
-                return self._idle.pop()
-        started = GraderProcess(assignment, options, set())
+            if self._idle.get(key):
+                return self._idle[key].pop()
+            self._end_idle()
+        started = GraderProcess(assignment, key[1], set())
         try:
             return started, started.ready()
         except BaseException:
             started.end()
             raise
 
-    def give_back(self, assignment: Assignment, grader: GraderProcess, layers: list[str]) -> None:
+    def give_back(self, key: Key, grader: GraderProcess, layers: list[str]) -> None:
         """Keep a grader for the next submission of the same course."""
         with self._lock:
-            if assignment.root == self._folder:
-                self._idle.append((grader, layers))
-                return
-        grader.end()
+            self._idle.setdefault(key, []).append((grader, layers))
 
-    def _forget(self) -> None:
-        while self._idle:
-            self._idle.pop()[0].end()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+    def _end_idle(self) -> None:
+        for graders in self._idle.values():
+            while graders:
+                graders.pop()[0].end()
 
     def close(self) -> None:
-        """End all that is idle."""
+        """End all that is idle, and remove the courses."""
         with self._lock:
-            self._forget()
+            self._end_idle()
+            while self._folders:
+                shutil.rmtree(self._folders.popitem()[1], ignore_errors=True)
 
 
 _graders = _Graders()
@@ -104,19 +107,24 @@ def grade_here(pack: Pack, task: Task, options: Options, versions: Mapping[str, 
     from distributed import get_worker
 
     worker = str(get_worker().address)
-    assignment = _graders.course(pack, options)
-    if question_versions(assignment, unsafe=options.unsafe_no_sandbox) != dict(versions):
-        other = "it has another version of autograder, NumPy, PyTorch or pytest than the machine that asks"
-        return Answer(worker, "unfit", reason=other)
-    for _ in range(MAX_ATTEMPTS):
-        try:
-            grader, layers = _graders.take(assignment, options)
-        except JobError as error:
-            return Answer(worker, "unfit", reason=str(error))
-        grader.give(task)
-        graded = grader.answer()
-        if graded is not None:
-            _graders.give_back(assignment, grader, layers)
-            return Answer(worker, "graded", tuple(layers), graded)
-        grader.end()
+    try:
+        assignment = _graders.course(pack)
+        if question_versions(assignment, unsafe=options.unsafe_no_sandbox) != dict(versions):
+            other = (
+                "it has another version of autograder, NumPy, PyTorch or pytest than the machine that asks"
+            )
+            return Answer(worker, "unfit", reason=other)
+        key = (pack.digest, options)
+        for _ in range(MAX_ATTEMPTS):
+            grader, layers = _graders.take(key, assignment)
+            grader.give(task)
+            graded = grader.answer()
+            if graded is not None:
+                _graders.give_back(key, grader, layers)
+                return Answer(worker, "graded", tuple(layers), graded)
+            grader.end()
+    except JobError as error:
+        return Answer(worker, "unfit", reason=str(error))
+    except OSError as error:  # its disk is full, say: not to be taken for a scheduler that is gone
+        return Answer(worker, "unfit", reason=error.strerror or str(error))
     return Answer(worker, "graded", (), ended_on_it(assignment, task))

@@ -86,10 +86,12 @@ def grade_submissions(
     tasks = [
         Task(found, submission_seed(key, assignment.slug, found.student)) for found in collected.submissions
     ]
-    done, left = _kept(assignment, tasks, {} if options.force else journal.read())
+    journalled = {} if options.force else journal.read()
+    done, left = _kept(assignment, tasks, journalled)
     if announce and len(done) + sum(task.kept is not None for task in left):
         announce(_unchanged(done, left))
     turned_away = [_turned_away(assignment, entry) for entry in collected.refused]
+    partly = {task.found.student: task.kept for task in left if task.kept is not None}
     journal.start(fresh=options.force)
     batch: list[Graded] = []
     results: list[SubmissionResult] = []
@@ -117,16 +119,20 @@ def grade_submissions(
             keep(graded)
         for graded in turned_away:
             keep(graded)
+        # A result that was kept holds with the layers that were in force then, which may have been fewer.
+        layers = [journalled[graded.result.student].sandbox for graded in done]
         for graded in grade(left):
-            journal.append(graded.result)
+            kept = partly.get(graded.result.student)
+            layers.append(_in_all([sandbox, kept.sandbox] if kept else [sandbox]))
+            journal.append(graded.result, layers[-1])
             keep(graded)
             stop_if_asked()
-        return sandbox
+        return list(_in_all(layers or [sandbox]))
 
     try:
         try:
             with _ctrl_c_is_remembered() as stop_if_asked:
-                sandbox = _with_graders(assignment, options, len(left), run, announce)
+                sandbox = _with_graders(assignment, options, len(left), bool(done), run, announce)
         finally:
             flush()
             if recorder:
@@ -143,7 +149,8 @@ def grade_submissions(
     except ReportError as error:
         journal.close(finished=False)
         raise ReportError(
-            f"{error} The grades are kept: the same command writes the report without grading again."
+            f"{error} The grades are kept: the same command (without --force) writes the report and grades "
+            "nothing again."
         ) from error
     except BaseException:
         journal.close(finished=False)
@@ -187,9 +194,12 @@ def _with_graders(
     assignment: Assignment,
     options: RunOptions,
     tasks: int,
+    kept: bool,
     run: Callable[..., Any],
     announce: Callable[[str], None] | None,
 ) -> list[str]:
+    if not tasks and kept:
+        return list(run([], lambda tasks: ()))  # nothing to do, so no sandbox is started
     if options.scheduler is not None:
         from autograder.grading.cluster import ClusterPool
 
@@ -225,6 +235,11 @@ def _kept(
             result = kept.result.model_copy(update={"source": task.found.label})
             done.append(Graded(result, intake))
     return done, left
+
+
+def _in_all(layers: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The layers that are in each of the lists."""
+    return tuple(layer for layer in layers[0] if all(layer in other for other in layers))
 
 
 def _turned_away(assignment: Assignment, entry: Refused) -> Graded:

@@ -378,7 +378,10 @@ def test_control_c_keeps_what_is_done(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert err.strip() == "Interrupted. Finished work is kept; the same command goes on from there."
+    assert (
+        err.strip()
+        == "Interrupted. Finished work is kept; the same command (without --force) goes on from there."
+    )
     done = [json.loads(line)["result"] for line in journal.read_text().splitlines() if line.strip()]
     assert 1 <= len(done) < 4
     finished = run_here(*quick(root, root / "in", "--resume", "--json", "-"))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,11 +18,13 @@ from tiny_course import HIDDEN, SOURCE, write_tiny_course
 from autograder.authoring import build_assignment
 from autograder.course import Course, load_course
 from autograder.course.results import Report, SubmissionResult
+from autograder.grading import Options, remote
 from autograder.grading import cluster as cluster_module
 from autograder.grading.jobs import JobError
 from autograder.grading.pack import pack
+from autograder.grading.process import Task
 from autograder.grading.run import RunOptions, grade_submissions
-from autograder.notebook.collect import collect
+from autograder.notebook.collect import Found, collect
 
 pytest.importorskip("distributed")
 STUDENTS = 16
@@ -153,3 +158,47 @@ def test_the_pack_holds_one_assignment_and_nothing_else(course: Course, tmp_path
     ]  # fmt: skip
     assert (tmp_path / "solutions/tiny/tiny.py").read_text() == SOURCE
     assert not os.access(tmp_path / ".autograder", os.F_OK)
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[remote._Graders]:
+    """A worker's graders, in this process."""
+    graders = remote._Graders()
+    monkeypatch.setattr(remote, "_graders", graders)
+    monkeypatch.setattr("distributed.get_worker", lambda: SimpleNamespace(address="tcp://here"))
+    yield graders
+    graders.close()
+
+
+def test_two_runs_on_one_worker_do_not_take_each_others_course_away(
+    course: Course, tmp_path: Path, here: remote._Graders
+) -> None:
+    other = load_course(write_tiny_course(tmp_path)).assignment("tiny")
+    other.source.write_text(SOURCE + "\n# %%\nsomething_else = 1\n")
+    build_assignment(other)
+    first, second = pack(course.assignment("tiny")), pack(other)
+    assert first.digest != second.digest
+    mine = here.course(first)
+    theirs = here.course(second)
+    for packed, assignment in ((first, mine), (second, theirs)):
+        grader, layers = here.take((packed.digest, Options()), assignment)
+        assert "landlock" in layers
+        here.give_back((packed.digest, Options()), grader, layers)
+    folders = [mine.root, theirs.root]
+    assert all(folder.is_dir() for folder in folders)
+    here.close()
+    assert not any(folder.exists() for folder in folders) and grader.process.poll() is not None
+
+
+def test_trouble_on_a_worker_is_not_taken_for_a_lost_scheduler(
+    course: Course, here: remote._Graders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be asked for again without end."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(here, "course", full)
+    task = Task(Found("s", Path("s"), "s", datetime.now(UTC)), 1, raw=b"")
+    answer = remote.grade_here(pack(course.assignment("tiny")), task, Options(), {})
+    assert (answer.kind, answer.worker, answer.reason) == ("unfit", "tcp://here", "No space left on device")

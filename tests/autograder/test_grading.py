@@ -707,6 +707,26 @@ def test_only_what_has_changed_is_graded_again(course: Course, instant: list[str
     assert regraded(lambda: None, grader=unsafe) == EVERYBODY
 
 
+def test_the_report_claims_no_more_layers_than_each_result_had(
+    course: Course, instant: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run on a machine with fewer layers, then one with more that takes the results over."""
+    folder = honest(course)
+    one_process = run_module.one_process
+
+    def stronger(assignment: Assignment, options: Options, body: Any) -> Any:
+        return one_process(assignment, options, lambda _, grade: body(["landlock", "namespaces"], grade))
+
+    assert run(course, folder).sandbox == ["landlock"]
+    monkeypatch.setattr(run_module, "one_process", stronger)
+    instant.clear()
+    assert run(course, folder).sandbox == ["landlock"] and instant == []
+    raw = (folder / "bob/tiny/tiny.ipynb").read_bytes()
+    (folder / "bob/tiny/tiny.ipynb").write_bytes(raw + b" ")
+    assert run(course, folder).sandbox == ["landlock"] and instant == ["bob"]
+    assert run(course, folder, force=True).sandbox == ["landlock", "namespaces"]
+
+
 def test_an_interrupted_run_goes_on_where_it_stopped(course: Course, instant: list[str]) -> None:
     folder = honest(course)
 
@@ -787,7 +807,7 @@ def test_a_journal_that_cannot_be_written(
     with monkeypatch.context() as patched:  # a disk that takes a few bytes at a time
         write = os.write
         patched.setattr(journal.os, "write", lambda file, data: write(file, data[:7]))
-        written.append(SubmissionResult(student="s", score=1.0, max_score=2.0))
+        written.append(SubmissionResult(student="s", score=1.0, max_score=2.0), ["landlock"])
     written.close(finished=False)
     assert written.read()["s"].result.score == 1.0
     assert Journal(course.root / "journal", {"f": "another"}).read() == {}
