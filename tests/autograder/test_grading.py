@@ -725,6 +725,9 @@ def test_the_report_claims_no_more_layers_than_each_result_had(
     (folder / "bob/tiny/tiny.ipynb").write_bytes(raw + b" ")
     assert run(course, folder).sandbox == ["landlock"] and instant == ["bob"]
     assert run(course, folder, force=True).sandbox == ["landlock", "namespaces"]
+    (folder / "bob/tiny/tiny.ipynb").write_bytes(raw)
+    monkeypatch.setattr(run_module, "one_process", one_process)
+    assert run(course, folder).sandbox == ["landlock"], "bob's, though the others had more"
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(course: Course, instant: list[str]) -> None:

@@ -229,6 +229,49 @@ def test_the_same_acts_succeed_where_nothing_stops_them(unprotected: Box) -> Non
     assert {act: end for act, end in ends.items() if end} == {}
 
 
+def test_a_process_may_signal_and_limit_itself(box: Box) -> None:
+    """Signals to itself and a look at its own limits are honest; its own number is known
+    to the filter, which is built before the process is there.
+    """
+    if not box.zygote.profile.namespaces:
+        pytest.skip("without namespaces a test's process keeps the filter of the one it was forked from")
+    cell = """
+    import os, resource, signal
+
+    def itself():
+        seen = []
+        signal.signal(signal.SIGUSR1, lambda *_: seen.append(1))
+        os.kill(os.getpid(), signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR1)
+        return len(seen), resource.prlimit(os.getpid(), resource.RLIMIT_CPU)[0] > 0
+    """
+    with box.loaded(cell) as worker, test_process(worker) as student:
+        assert student.itself() == (2, True)
+
+
+def test_descriptors_are_forgotten_whatever_state_they_are_in(tmp_path: Path) -> None:
+    """Also a pipe whose other end is closed, which poll(2) reports; a number that was free stays free."""
+    (tmp_path / "file").write_text("of another test")
+    if (child := os.fork()) == 0:
+        ends = []
+        try:
+            os.closerange(3, 64)
+            file, (reading, writing), kept = os.open(tmp_path / "file", os.O_RDONLY), os.pipe(), os.dup(2)
+            os.write(writing, b"of another test")
+            os.close(writing)
+            kernel.forget_descriptors(kept, 64)
+            null = Path("/dev/null").stat().st_rdev
+            ends = [os.fstat(number).st_rdev == null for number in (file, reading)]
+            ends.append(os.fstat(kept).st_ino == os.fstat(2).st_ino)
+            for number in (writing, 40):
+                with pytest.raises(OSError, match="Bad file"):
+                    os.fstat(number)
+            ends.append(True)
+        finally:
+            os._exit(0 if ends == [True] * 4 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
 def test_forbidden_acts_fail_while_cells_are_loaded(box: Box) -> None:
     # To fork is what the loaded submission itself does for each test; its group is itself.
     allowed = [act for act in ACTS if act.startswith("fork") or act == "signal its group"]
