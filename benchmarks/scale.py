@@ -120,7 +120,7 @@ def picture(figures: Figures, cores: int) -> None:
         means = [waited[shown][which == b].mean() / 60 for b in range(1, len(bins))]
         axes.plot((bins[:-1] + 150 - DAY) / 3600, means, label=f"{count} cores")
     axes.axhline(PROMISE / 60, color="0.5", ls=":", label="15 minutes")
-    axes.set_xlabel("hours before the deadline")
+    axes.set_xlabel("hours (the deadline is at 0)")
     axes.set_ylabel("minutes to the answer")
     axes.set_title(f"{figures.workload}: {SUBMISSIONS:,} submissions in a day", loc="left")
     axes.set_ylim(bottom=0)
@@ -171,11 +171,8 @@ ${PRICE} for an hour of one core with 4 GB, paid while it is used.
 **The first bottleneck** is the one process that reads the submissions, hands them out and writes
 the gradebook. It takes {central * 1e3:.0f} ms of CPU time a submission (reading and mending the
 notebook, the autograded copy, the database), so it carries {1 / central:.0f} a second: {
-        1
-        / central
-        / peak:.1f} times what the last minute brings. The database itself takes a batch of 25 in one
-transaction and is far from its limit. Beyond that rate, split the course: one run for each half of
-the students, on one PostgreSQL database, which takes several writers.
+        1 / central / peak:.1f} times what the last minute brings. Beyond that rate, split the course: one run
+for each half of the students, on one PostgreSQL database, which takes several writers.
 
 **Disk**: an autograded notebook, a feedback page and a line of the journal are about a megabyte a
 submission, so 100 GB for the day.
