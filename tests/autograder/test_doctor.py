@@ -113,7 +113,7 @@ def test_what_is_said_is_what_happens(
     report = course / f"report-{'-'.join(absent)}.json"
     graded = run(
         ["grade", "tiny", str(course / "submitted"), "--course", str(course), "--json", str(report), "-q",
-         "--no-gradebook", "--no-feedback"],
+         "--no-gradebook", "--no-feedback", "--force"],
         absent,
     )  # fmt: skip
     if told.returncode == 0:
