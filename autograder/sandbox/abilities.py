@@ -89,7 +89,7 @@ def _landlock(without: Collection[str], machine: Machine) -> Ability:
 
 def _seccomp(without: Collection[str], machine: Machine) -> Ability:
     def act() -> None:
-        syscalls.install(allow_fork=False, own_pid=None)
+        syscalls.narrow(None)
         try:
             os.fork()
         except PermissionError:

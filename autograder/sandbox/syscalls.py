@@ -97,6 +97,14 @@ _MMAP, _SHARED, _ANONYMOUS, _WRITABLE = (9, 222), 1, 0x20, 2
 _LOAD, _JUMP_EQUAL, _JUMP_GE, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 Instruction = tuple[int, int, int, int]
+_COLUMN = ("x86_64", "aarch64").index(MACHINE)
+_ALLOWED: Instruction = (_RETURN, 0, 0, _ALLOW)
+_NUMBER_OF_CALL: tuple[Instruction, ...] = (
+    (_LOAD, 0, 0, 4),
+    (_JUMP_EQUAL, 1, 0, (0xC000003E, 0xC00000B7)[_COLUMN]),
+    (_RETURN, 0, 0, _KILL_PROCESS),  # int 0x80 and other calling conventions
+    (_LOAD, 0, 0, 0),
+)
 
 
 def _argument(position: int) -> Instruction:
@@ -111,22 +119,15 @@ def _when(number: int | None, body: list[Instruction]) -> list[Instruction]:
     return [] if number is None else [(_JUMP_EQUAL, 0, len(body), number), *body]
 
 
-def program(*, allow_fork: bool, own_pid: int | None) -> list[Instruction]:
-    """The filter.
+def program(own_pid: int | None) -> list[Instruction]:
+    """The filter of a worker, which may fork: each test gets a fork of the loaded submission.
 
     Args:
-        allow_fork: the loaded submission may fork (each test gets a fork of it); the fork that serves a test
-        may not.
         own_pid: when given, signals may go to this process only.
     """
-    column = ("x86_64", "aarch64").index(MACHINE)
-    architecture = (0xC000003E, 0xC00000B7)[column]
-    allow: Instruction = (_RETURN, 0, 0, _ALLOW)
+    column, allow = _COLUMN, _ALLOWED
     filter_: list[Instruction] = [
-        (_LOAD, 0, 0, 4),
-        (_JUMP_EQUAL, 1, 0, architecture),
-        (_RETURN, 0, 0, _KILL_PROCESS),  # int 0x80 and other calling conventions
-        (_LOAD, 0, 0, 0),
+        *_NUMBER_OF_CALL,
         (_JUMP_GE, 0, 1, _NEWEST_KNOWN + 1),  # x32 calls have a high bit set and fall here too
         _refuse(errno.ENOSYS),
     ]
@@ -136,13 +137,8 @@ def program(*, allow_fork: bool, own_pid: int | None) -> list[Instruction]:
         filter_ += _when(numbers[column], [_refuse(0)])
     for numbers in _UNSEEN:
         filter_ += _when(numbers[column], [_refuse(errno.ENOSYS)])
-    if not allow_fork:
-        for numbers in _FORKS:
-            filter_ += _when(numbers[column], [_refuse(errno.EPERM)])
-    clone = [_argument(0), (_JUMP_SET, 0, 1, _NEW_NAMESPACES), _refuse(errno.EPERM)]
-    if not allow_fork:
-        clone += [(_JUMP_SET, 1, 0, _CLONE_THREAD), _refuse(errno.EPERM)]
-    filter_ += _when(_CLONE[column], [*clone, allow])
+    clone = [_argument(0), (_JUMP_SET, 0, 1, _NEW_NAMESPACES), _refuse(errno.EPERM), allow]
+    filter_ += _when(_CLONE[column], clone)
     # To die with the parent may be asked for, as each test's process does, but not be revoked.
     mortal = [_argument(1), (_JUMP_EQUAL, 1, 0, _SIGKILL), _refuse(errno.EPERM), allow]
     prctl = [_argument(0), *_when(_PDEATHSIG, mortal)]
@@ -169,20 +165,40 @@ def program(*, allow_fork: bool, own_pid: int | None) -> list[Instruction]:
         _refuse(errno.EPERM),
     ]
     filter_ += _when(_MMAP[column], [*shared, allow])
-    if own_pid is not None:
-        only_self = [_argument(0), (_JUMP_EQUAL, 0, 1, own_pid), allow, _refuse(errno.EPERM)]
-        for numbers in _SIGNALS.values():
-            filter_ += _when(numbers[column], only_self)
-        # prlimit64 on itself (pid 0 or its own) reads limits; on others it is refused.
-        prlimit = [
-            _argument(0),
-            (_JUMP_EQUAL, 1, 0, 0),
-            (_JUMP_EQUAL, 0, 1, own_pid),
-            allow,
-            _refuse(errno.EPERM),
-        ]
-        filter_ += _when(_PRLIMIT[column], prlimit)
-    return [*filter_, allow]
+    return [*filter_, *_only_itself(own_pid), allow]
+
+
+def narrowing(own_pid: int | None) -> list[Instruction]:
+    """The filter of a test's process, beside `program`, which it inherits: no fork, and signals to itself.
+
+    Only what is more: the kernel works out for each system call what a new filter would say of it, which takes
+    as long as everything else that a process locks down when the filter is a list of all refusals.
+    """
+    filter_: list[Instruction] = [*_NUMBER_OF_CALL]
+    for numbers in _FORKS:
+        filter_ += _when(numbers[_COLUMN], [_refuse(errno.EPERM)])
+    thread = [_argument(0), (_JUMP_SET, 1, 0, _CLONE_THREAD), _refuse(errno.EPERM), _ALLOWED]
+    filter_ += _when(_CLONE[_COLUMN], thread)
+    return [*filter_, *_only_itself(own_pid), _ALLOWED]
+
+
+def _only_itself(own_pid: int | None) -> list[Instruction]:
+    """Signals, and other limits than those of this process, refused."""
+    if own_pid is None:
+        return []
+    filter_: list[Instruction] = []
+    only_self = [_argument(0), (_JUMP_EQUAL, 0, 1, own_pid), _ALLOWED, _refuse(errno.EPERM)]
+    for numbers in _SIGNALS.values():
+        filter_ += _when(numbers[_COLUMN], only_self)
+    # prlimit64 on itself (pid 0 or its own) reads limits; on others it is refused.
+    prlimit = [
+        _argument(0),
+        (_JUMP_EQUAL, 1, 0, 0),
+        (_JUMP_EQUAL, 0, 1, own_pid),
+        _ALLOWED,
+        _refuse(errno.EPERM),
+    ]
+    return [*filter_, *_when(_PRLIMIT[_COLUMN], prlimit)]
 
 
 _ANY_PID = 0x7FFFFFF1
@@ -190,28 +206,37 @@ _ANY_PID = 0x7FFFFFF1
 
 
 @cache
-def _prepared(allow_fork: bool, with_pid: bool) -> tuple[bytes, tuple[int, ...]]:
+def _prepared(narrow: bool, with_pid: bool) -> tuple[bytes, tuple[int, ...]]:
     """A filter as the kernel takes it, and where in it the process id goes."""
-    instructions = program(allow_fork=allow_fork, own_pid=_ANY_PID if with_pid else None)
+    instructions = (narrowing if narrow else program)(_ANY_PID if with_pid else None)
     places = tuple(8 * i + 4 for i, (*_, value) in enumerate(instructions) if value == _ANY_PID)
     return b"".join(struct.pack("HBBI", *instruction) for instruction in instructions), places
 
 
 def prepare() -> None:
     """Build the filters once, for all processes that will be forked from this one."""
-    for allow_fork in (True, False):
+    for narrow in (True, False):
         for with_pid in (True, False):
-            _prepared(allow_fork, with_pid)
+            _prepared(narrow, with_pid)
 
 
-def install(*, allow_fork: bool, own_pid: int | None) -> None:
-    """Put the filter in force for every thread of this process and all of its children. Raises OSError."""
-    raw, places = _prepared(allow_fork, own_pid is not None)
+def install(own_pid: int | None) -> None:
+    """Put `program` in force for every thread of this process and all of its children. Raises OSError."""
+    _put_in_force(own_pid, narrow=False)
+
+
+def narrow(own_pid: int | None) -> None:
+    """Put `narrowing` in force beside the filters that are. Raises OSError."""
+    _put_in_force(own_pid, narrow=True)
+
+
+def _put_in_force(own_pid: int | None, *, narrow: bool) -> None:
+    raw, places = _prepared(narrow, own_pid is not None)
     buffer = ctypes.create_string_buffer(raw, len(raw))
     for place in places:
         struct.pack_into("I", buffer, place, own_pid)
     header = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(raw) // 8, ctypes.addressof(buffer)), 16)
-    number = _SECCOMP[("x86_64", "aarch64").index(MACHINE)]
+    number = _SECCOMP[_COLUMN]
     no_new_privileges()
     result = syscall(number, 1, 1, ctypes.cast(header, ctypes.c_void_p))  # SECCOMP_SET_MODE_FILTER, TSYNC
     if result != 0:

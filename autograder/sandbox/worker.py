@@ -214,7 +214,7 @@ def serve_submission(
                             # A pid of its own to signal exists only in a pid namespace; elsewhere the filter
                             # in force, which names the parent, stays the stricter one.
                             own = os.getpid() if own_pid_namespace else None
-                            syscalls.install(allow_fork=False, own_pid=own)
+                            syscalls.narrow(own)
                         _serve_test(
                             submission, test_socket, request["seed"], f"{box}/test-{tests}", landlock=landlock
                         )

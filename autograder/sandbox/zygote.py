@@ -253,7 +253,7 @@ def _lock_down(
         kernel.landlock_restrict(isolate["ruleset"])
         os.close(isolate["ruleset"])
     if config["seccomp"]:
-        syscalls.install(allow_fork=True, own_pid=None if config["namespaces"] else os.getpid())
+        syscalls.install(None if config["namespaces"] else os.getpid())
 
 
 if __name__ == "__main__":
