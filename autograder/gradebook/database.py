@@ -7,13 +7,13 @@ from datetime import UTC, date, datetime, time
 from types import TracebackType
 from typing import Any, Self
 
-from nbgrader import api
 from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.orm import Session
 
 from autograder.course import Assignment, Course
 from autograder.course.results import SubmissionResult
 from autograder.gradebook.errors import GradebookError, plain_database_errors
+from autograder.gradebook.nbgrader_api import api
 from autograder.gradebook.release import RegisteredNotebook, register_release
 from autograder.gradebook.schema import open_engine, prepare_schema, shown_url
 from autograder.notebook.intake import ReleaseError, read_release

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from nbgrader import api
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from autograder.course import Assignment, Course
 from autograder.gradebook.errors import GradebookError
+from autograder.gradebook.nbgrader_api import api
 from autograder.notebook.intake import Release
 from autograder.notebook.repair import is_locked
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbgrader import api, dbutil
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError
 
 from autograder.gradebook.errors import GradebookError
+from autograder.gradebook.nbgrader_api import api, dbutil
 
 # Another grader may be writing the same class; a transaction takes well under a second.
 _LOCK_SECONDS = 30

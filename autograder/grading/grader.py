@@ -26,6 +26,7 @@ from autograder.notebook.cells import Cell
 from autograder.notebook.intake import Intake, IntakeError, read_release, read_submission
 from autograder.notebook.percent import read_source
 from autograder.sandbox.host import Profile, Zygote, open_zygote
+from autograder.sandbox.postponed import postpone_matplotlib
 from autograder.sandbox.selftest import prove
 from autograder.sandbox.verdicts import SandboxError
 
@@ -247,6 +248,7 @@ def with_grader(assignment: Assignment, body: Callable[[Grader], T], options: Op
         SandboxError: a forbidden act succeeded, or the sandbox does not start.
     """
     os.environ.setdefault("MPLBACKEND", "Agg")  # the solution may draw; the grader has no screen
+    postpone_matplotlib()  # and mostly does not
     chosen = options or Options()
 
     def inside(suite: Suite) -> T:

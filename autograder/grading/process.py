@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from autograder.course import Assignment, load_course
+from autograder.course import Assignment
 from autograder.course.results import SubmissionResult
 from autograder.grading.grader import Graded, Grader, Options, with_grader
 from autograder.grading.journal import Kept
@@ -86,7 +86,7 @@ class GraderProcess:
         )
         theirs.close()
         with contextlib.suppress(OSError):  # it has ended: `ready` will see that
-            self.connection.send((assignment.root, assignment.slug, options, share))
+            self.connection.send((assignment, options, share))
 
     def ready(self) -> list[str]:
         """Wait until it can grade; the layers of its sandbox. Raises `JobError`."""
@@ -130,11 +130,11 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
     connection = Connection(descriptor)
     try:
-        root, slug, options, share = connection.recv()
+        assignment, options, share = connection.recv()
         if share:
             with contextlib.suppress(OSError):  # a processor may have gone: then all of them will do
                 os.sched_setaffinity(0, share)
-        _serve(connection, load_course(root).assignment(slug), options)
+        _serve(connection, assignment, options)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     except Exception as error:

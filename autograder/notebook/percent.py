@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import Any
 
 from autograder.course.problems import Problem, suggestion
 from autograder.notebook.cells import Cell, SourceError
+from autograder.notebook.slow_imports import without_url_grammar
 
 _HEADER_KEYS = ("question", "tags")
 # What jupytext itself notes about the layout of the script.
@@ -173,15 +173,5 @@ def _skip_blank(lines: list[str], start: int) -> int:
 
 
 def _jupytext() -> Any:
-    """jupytext, without the 0.6 s that one of its dependencies takes.
-
-    Where rfc3987_syntax is installed, jsonschema lets it build a grammar of internationalised URLs on import.
-    Notebooks have no use for it, and jsonschema does without when it is absent.
-    """
-    if "jsonschema" in sys.modules or "rfc3987_syntax" in sys.modules:
+    with without_url_grammar():
         return import_module("jupytext")
-    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment] # makes the import fail
-    try:
-        return import_module("jupytext")
-    finally:
-        del sys.modules["rfc3987_syntax"]

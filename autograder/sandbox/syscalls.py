@@ -171,8 +171,8 @@ def program(own_pid: int | None) -> list[Instruction]:
 def narrowing(own_pid: int | None) -> list[Instruction]:
     """The filter of a test's process, beside `program`, which it inherits: no fork, and signals to itself.
 
-    Only what is more: the kernel works out for each system call what a new filter would say of it, which takes
-    as long as everything else that a process locks down when the filter is a list of all refusals.
+    Only what is more: the kernel works out for each system call what a new filter says of it, which takes as
+    long as all else that a process locks down where the filter is a list of all refusals.
     """
     filter_: list[Instruction] = [*_NUMBER_OF_CALL]
     for numbers in _FORKS:

@@ -179,6 +179,7 @@ def serve_submission(
     channel = Channel(sock)
     submission = Submission()
     service = Service(submission.namespace, submission.is_student_file)
+    kernel.descriptor_table(_most_descriptors())
     tests = 0
     while True:
         try:
@@ -254,12 +255,16 @@ def _as_raised(said: str) -> Exception:
     return RuntimeError(said) if kind is None else kind(text)
 
 
+def _most_descriptors() -> int:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 def _serve_test(
     submission: Submission, sock: socket.socket, seed: int, folder: str, *, landlock: bool
 ) -> None:
     kernel.die_with_parent()  # of which a fork inherits nothing
     # No test sees another's files: neither those in other folders nor those that were open already.
-    kernel.forget_descriptors(sock.fileno(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    kernel.forget_descriptors(sock.fileno(), _most_descriptors())
     try:
         os.mkdir(folder)  # noqa: PTH102
         os.chdir(folder)
