@@ -23,7 +23,7 @@ from typing import Any
 
 from graders import Autograder, Floor, Grader, Nbgrader, Otter, copy_course
 from measuring import BenchError, Usage
-from workloads import NAMES, REPOSITORY, Workload, workloads
+from workloads import NAMES, REPOSITORY, TRIMMED, Workload, workloads
 
 from autograder.course import Assignment, load_course
 from autograder.course.files import write_whole
@@ -51,6 +51,7 @@ def main() -> int:
         ("autograder", 1): Autograder(1),
         ("autograder", 2): Autograder(2),
         ("nbgrader", 1): Nbgrader(),
+        (TRIMMED, 1): Nbgrader(only_graded=True),
         ("otter", 1): Otter(),
     }
     graders = {key: grader for key, grader in graders.items() if key[0] not in options.without}
@@ -77,6 +78,7 @@ def measure(
     workload: Workload, graders: dict[Key, Grader], folder: Path, rounds: int
 ) -> dict[Key, list[Usage]]:
     """Seconds a submission of each grader, one entry a round."""
+    graders = {key: grader for key, grader in graders.items() if key[0] in workload.copies}
     for (name, jobs), grader in graders.items():
         place = folder / f"{name}-{jobs}"
         place.mkdir(parents=True)
@@ -100,7 +102,7 @@ def ratios(workload: Workload, measured: dict[Key, list[Usage]]) -> list[dict[st
     rows = []
     for jobs in (1, 2):
         ours = measured[("autograder", jobs)]
-        for peer in ("nbgrader", "otter", "floor", "autograder"):
+        for peer in ("nbgrader", TRIMMED, "otter", "floor", "autograder"):
             theirs = measured.get((peer, 1))
             if theirs is None or (peer == "autograder" and jobs == 1):
                 continue
@@ -209,9 +211,11 @@ def save(
     write_whole(DOCS / "benchmarks.json", json.dumps(document, indent=1) + "\n")
     about = (
         "The same submissions (the solution) with the same test functions, graders in turn, medians of all\n"
-        "rounds. Start of the command, gradebook and autograded notebooks are included everywhere but in\n"
-        "the floor, which is the bare test functions in one warm process. Peak memory is the largest single\n"
-        "process's. `make bench` runs it."
+        "rounds. nbgrader executes the whole notebook that was handed in. As a lower bound, it is also given one\n"
+        "without the training runs, pictures and public checks, which `autograder` does not run when it grades;\n"
+        "so is otter-grader. Start of the command, gradebook and autograded notebooks are included everywhere\n"
+        "but in the floor, which is the bare test functions in one warm process. Peak memory is the largest\n"
+        "single process's. `make bench` runs it."
     )
     known = ", ".join(f"{name} {number}" for name, number in versions.items())
     page = ["# Benchmarks", "", about, "", f"Machine: {machine}. Versions: {known}.", "", *tables]

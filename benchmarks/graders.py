@@ -16,7 +16,7 @@ from typing import Protocol
 
 import nbformat
 from measuring import BenchError, Usage, run
-from workloads import REPOSITORY, Workload
+from workloads import REPOSITORY, TRIMMED, Workload
 
 from autograder.course import Assignment
 from autograder.grading.identity import suite_files
@@ -75,23 +75,32 @@ class Autograder:
 
 
 class Nbgrader:
-    """`nbgrader autograde`: the suite is put into the grade cells of the notebook."""
+    """`nbgrader autograde`: the suite is put into the grade cells of the notebook.
 
-    name = "nbgrader"
+    nbgrader executes what was handed in, from the first cell to the last. `only_graded` is given copies without
+    the cells that only show (training runs, pictures, public checks): no student hands those in, but they bound
+    what nbgrader takes, whatever an assignment's notebook shows.
+    """
+
+    def __init__(self, *, only_graded: bool = False) -> None:
+        self.only_graded = only_graded
+        self.name = TRIMMED if only_graded else "nbgrader"
 
     def prepare(self, workload: Workload, folder: Path) -> None:
         """A course for plain nbgrader."""
         assignment = workload.assignment
-        notebook = _with_tests_as_cells(assignment)
+        notebook = _with_tests_as_cells(assignment, only_graded=self.only_graded)
         source = folder / "source" / assignment.slug
         source.mkdir(parents=True)
         nbformat.write(notebook, source / assignment.release_notebook.name)
+        shutil.copy(assignment.release_notebook.with_name("test_public.py"), source)
         config = "c = get_config()\nc.ClearSolutions.enforce_metadata = False\n"
+        config += "c.ExecutePreprocessor.timeout = 600\n"
         (folder / "nbgrader_config.py").write_text(config + 'c.CourseDirectory.course_id = "bench"\n')
         run(["nbgrader", "generate_assignment", assignment.slug, "--force"], folder)
         path = folder / "solved.ipynb"
         nbformat.write(notebook, path)
-        _hand_in(workload, folder, workload.copies["nbgrader"], path)
+        _hand_in(workload, folder, workload.copies[self.name], path)
 
     def grade(self, workload: Workload, folder: Path) -> Usage:
         """Timed with the start of the command."""
@@ -100,7 +109,7 @@ class Nbgrader:
         run(["nbgrader", "export"], folder)
         with (folder / "grades.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
-        if len(rows) < workload.copies["nbgrader"]:
+        if len(rows) < workload.copies[self.name]:
             raise BenchError(f"nbgrader graded {len(rows)} submissions only.")
         _all_points(self.name, {float(row["score"]) / float(row["max_score"]) for row in rows})
         return usage
@@ -126,17 +135,11 @@ class Otter:
                     f"    assert points == {question.points!r}\n",
                 )
         notebook = nbformat.read(assignment.solution_notebook, as_version=4)
-        kept = []
+        notebook.cells = [cell for cell in notebook.cells if not only_shows(cell)]
         for cell in notebook.cells:
-            if cell.cell_type == "code" and (
-                "show" in cell.metadata.get("tags", []) or cell.source.startswith("check(")
-            ):
-                continue
             cell.metadata.pop("nbgrader", None)
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
-            kept.append(cell)
-        notebook.cells = kept
         for number in range(workload.copies["otter"]):
             nbformat.write(notebook, folder / f"student{number:04}.ipynb")
 
@@ -200,7 +203,13 @@ def _harness(assignment: Assignment) -> str:
     return f"{HARNESS.read_text(encoding='utf-8')}\n\nSUITE = PlainSuite({suites!r}, {solution!r})\n"
 
 
-def _with_tests_as_cells(assignment: Assignment) -> nbformat.NotebookNode:
+def only_shows(cell: nbformat.NotebookNode) -> bool:
+    """Whether a cell is not graded and defines nothing that is."""
+    shows = "show" in cell.metadata.get("tags", []) or cell.source.startswith("check(")
+    return bool(cell.cell_type == "code" and shows and not cell.metadata.get("nbgrader", {}).get("grade"))
+
+
+def _with_tests_as_cells(assignment: Assignment, *, only_graded: bool) -> nbformat.NotebookNode:
     notebook = nbformat.read(assignment.solution_notebook, as_version=4)
     kept = []
     for cell in notebook.cells:
@@ -210,7 +219,7 @@ def _with_tests_as_cells(assignment: Assignment) -> nbformat.NotebookNode:
         if info.get("grade"):
             name = info["grade_id"].removeprefix("test_")
             cell.source = f"SUITE.run_question(globals(), {name!r}, {info['points']!r})"
-        elif "show" in cell.metadata.get("tags", []):
+        elif only_graded and only_shows(cell):
             continue
         kept.append(cell)
     harness = nbformat.v4.new_code_cell(_harness(assignment))

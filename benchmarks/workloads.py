@@ -137,11 +137,13 @@ def workloads(scratch: Path, names: list[str]) -> list[Workload]:
 
 
 NAMES = ("tiny_numpy", "tiny_torch", "02_knn", "09_convnets")
+TRIMMED = "nbgrader, only graded cells"
+"""nbgrader with copies that hold nothing but what is graded."""
 _COPIES = {
-    "tiny_numpy": {"autograder": 300, "floor": 300, "nbgrader": 25, "otter": 5},
-    "tiny_torch": {"autograder": 300, "floor": 300, "nbgrader": 20, "otter": 5},
-    "02_knn": {"autograder": 100, "floor": 100, "nbgrader": 20, "otter": 5},
-    "09_convnets": {"autograder": 30, "floor": 30, "nbgrader": 10, "otter": 4},
+    "tiny_numpy": {"autograder": 300, "floor": 300, "nbgrader": 20, "otter": 3},
+    "tiny_torch": {"autograder": 300, "floor": 300, "nbgrader": 15, "otter": 3},
+    "02_knn": {"autograder": 100, "floor": 30, "nbgrader": 6, TRIMMED: 12, "otter": 2},
+    "09_convnets": {"autograder": 20, "floor": 8, "nbgrader": 2, TRIMMED: 5, "otter": 2},
 }
 
 

@@ -55,6 +55,8 @@ class Pool:
 
     def __exit__(self, *_: object) -> None:
         for job in self._jobs:
+            job.let_go()
+        for job in self._jobs:
             job.end()
 
     def _start(self, number: int) -> GraderProcess:

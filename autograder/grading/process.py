@@ -115,9 +115,13 @@ class GraderProcess:
         assert isinstance(value, Graded)
         return value
 
-    def end(self) -> None:
-        """End it."""
+    def let_go(self) -> None:
+        """Close the connection: it ends, while others are told the same."""
         self.connection.close()
+
+    def end(self) -> None:
+        """End it, and wait until it has."""
+        self.let_go()
         try:
             self.process.wait(2)
         except subprocess.TimeoutExpired:
