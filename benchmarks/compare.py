@@ -210,12 +210,12 @@ def save(
     }
     write_whole(DOCS / "benchmarks.json", json.dumps(document, indent=1) + "\n")
     about = (
-        "The same submissions (the solution) with the same test functions, graders in turn, medians of all\n"
-        "rounds. nbgrader executes the whole notebook that was handed in. As a lower bound, it is also given one\n"
-        "without the training runs, pictures and public checks, which `autograder` does not run when it grades;\n"
-        "so is otter-grader. Start of the command, gradebook and autograded notebooks are included everywhere\n"
-        "but in the floor, which is the bare test functions in one warm process. Peak memory is the largest\n"
-        "single process's. `make bench` runs it."
+        "The same submissions (the solution) with the same test functions, graders in turn, medians of\n"
+        "all rounds. nbgrader executes the whole notebook that was handed in. As a lower bound, it is also\n"
+        "given one without the training runs, pictures and public checks, which `autograder` does not run\n"
+        "when it grades; so is otter-grader. Start of the command, gradebook and autograded notebooks are\n"
+        "included everywhere but in the floor, which is the bare test functions in one warm process. Peak\n"
+        "memory is the largest single process's. `make bench` runs it."
     )
     known = ", ".join(f"{name} {number}" for name, number in versions.items())
     page = ["# Benchmarks", "", about, "", f"Machine: {machine}. Versions: {known}.", "", *tables]

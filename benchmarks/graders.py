@@ -77,9 +77,9 @@ class Autograder:
 class Nbgrader:
     """`nbgrader autograde`: the suite is put into the grade cells of the notebook.
 
-    nbgrader executes what was handed in, from the first cell to the last. `only_graded` is given copies without
-    the cells that only show (training runs, pictures, public checks): no student hands those in, but they bound
-    what nbgrader takes, whatever an assignment's notebook shows.
+    nbgrader executes what was handed in, from the first cell to the last. `only_graded` is given copies
+    without the cells that only show (training runs, pictures, public checks): no student hands those in, but
+    they bound what nbgrader takes, whatever an assignment's notebook shows.
     """
 
     def __init__(self, *, only_graded: bool = False) -> None:
