@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from autograder.datasets import (
     Archive,
@@ -31,6 +32,7 @@ from autograder.datasets import (
     load_dataset,
 )
 from autograder.datasets.fetching import fetch
+from autograder.datasets.readers import digits as digits_reader
 from autograder.datasets.recipe import recipes
 from autograder.datasets.unpickle import read_pickle
 
@@ -48,6 +50,14 @@ def empty_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 # --- the embedded sets
+
+
+def test_digits_are_those_that_scikit_learn_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = digits_reader._table()
+    bunch = load_digits()
+    np.testing.assert_array_equal(table, np.column_stack([bunch.data, bunch.target]))
+    monkeypatch.setattr(digits_reader.importlib.util, "find_spec", lambda name: None)
+    np.testing.assert_array_equal(digits_reader._table(), table)
 
 
 def test_digits_are_real_scaled_and_split_by_class() -> None:
