@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: bench-security help demo test lint unit suites notebooks audit record fresh build install accuracy fuzz clean
+.PHONY: bench bench-security bench-endurance help demo test lint unit suites notebooks audit record fresh build install accuracy fuzz clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -68,6 +68,9 @@ bench: $(INSTALLED) ## Speed beside nbgrader, otter-grader and the bare tests: d
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
 	@$(BIN)/python benchmarks/compare.py
 	@$(BIN)/python benchmarks/scale.py
+
+bench-endurance: $(INSTALLED) ## 5,000 submissions in one run, the gradebook's rate, Dask beside jobs: docs/endurance.md
+	@$(BIN)/python benchmarks/endurance.py
 
 accuracy: $(INSTALLED) ## The solutions on real data (AUTOGRADER_DATA), beside the figures they have to beat
 	@$(BIN)/autograder accuracy

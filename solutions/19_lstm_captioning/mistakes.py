@@ -370,7 +370,11 @@ def look_without_softmax_gradient(dattn, cache):
     return look_gradients(dattn, cache, softmax=False)
 
 
-@mistake("dot_product_attention_backward", "The root of H is missing on the way back through the scores.")
+@mistake(
+    "dot_product_attention_backward",
+    "The root of H is missing on the way back through the scores.",
+    family="scaled",
+)
 def look_gradient_not_scaled(dattn, cache):
     return look_gradients(dattn, cache, scale=1)
 
@@ -414,7 +418,9 @@ def looking(x, A, Wx, Wh, Wattn, b, state=None, cell=None, again=True, use=1.0, 
     )
 
 
-@mistake("attention_lstm_forward", "The first state is zero; it is the mean of all cells.")
+@mistake(
+    "attention_lstm_forward", "The first state is zero; it is the mean of all cells.", family="broadcast"
+)
 def looking_from_zero_state(x, A, Wx, Wh, Wattn, b):
     return looking(x, A, Wx, Wh, Wattn, b, state=np.zeros(A.shape[:2]))
 
@@ -434,7 +440,11 @@ def looking_in_vain(x, A, Wx, Wh, Wattn, b):
     return looking(x, A, Wx, Wh, Wattn, b, use=0.0)
 
 
-@mistake("attention_lstm_forward", "The weights are those after each step; asked for are those before it.")
+@mistake(
+    "attention_lstm_forward",
+    "The weights are those after each step; asked for are those before it.",
+    family="offset",
+)
 def looking_afterwards(x, A, Wx, Wh, Wattn, b):
     return looking(x, A, Wx, Wh, Wattn, b, after=True)
 
@@ -477,18 +487,28 @@ def look_gradient_lost(dh, cache):
 
 
 @mistake(
-    "attention_lstm_backward", "dA lacks the part of the first state and first cell, the mean of the cells."
+    "attention_lstm_backward",
+    "dA lacks the part of the first state and first cell, the mean of the cells.",
+    family="shifted",
 )
 def mean_gradient_lost(dh, cache):
     return looking_gradients(dh, cache, first=(0, 0))
 
 
-@mistake("attention_lstm_backward", "dA lacks the part of the first cell: it is the mean of the cells, too.")
+@mistake(
+    "attention_lstm_backward",
+    "dA lacks the part of the first cell: it is the mean of the cells, too.",
+    family="shifted",
+)
 def first_cell_gradient_lost(dh, cache):
     return looking_gradients(dh, cache, first=(1, 0))
 
 
-@mistake("attention_lstm_backward", "The first state is a mean: each cell gets 1 / (P Q) of its gradient.")
+@mistake(
+    "attention_lstm_backward",
+    "The first state is a mean: each cell gets 1 / (P Q) of its gradient.",
+    family="shifted",
+)
 def mean_gradient_not_divided(dh, cache):
     return looking_gradients(dh, cache, mean=False)
 
@@ -600,7 +620,10 @@ def cell_begins_as_picture(self, features):
 
 
 @mistake(
-    "captioning_rnn", "step returns scores; log-probabilities are asked for.", replaces="CaptioningRNN.step"
+    "captioning_rnn",
+    "step returns scores; log-probabilities are asked for.",
+    replaces="CaptioningRNN.step",
+    family="shifted",
 )
 def step_returns_scores(self, state, words):
     _, state = right_caption_step(self, state, words)
