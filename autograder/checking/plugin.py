@@ -169,6 +169,10 @@ def data() -> Callable[..., Any]:
     return load
 
 
+COLD = 1.5
+"""How much longer a computation may take on a processor that is cold or shared."""
+
+
 class Budget:
     """Time relative to the reference, measured in the same run on the same machine."""
 
@@ -194,9 +198,10 @@ class Budget:
         """Fail unless `fast()` takes at most 1/factor of the time of `slow()`.
 
         The two are timed in turn, up to `rounds` times, and the best time of each counts: another process
-        that takes the processor away for a moment must neither cost a student points nor give any. It ends
-        with the first round that settles the matter in favour of `fast`. The student's code starts each
-        round without a memory of the one before: an answer that was kept is not a fast one.
+        that takes the processor away for a moment must neither cost a student points nor give any. So of
+        `slow`, which runs in this process, what it computes itself bounds what it takes. It ends with the
+        first round that settles the matter in favour of `fast`. The student's code starts each round
+        without a memory of the one before: an answer that was kept is not a fast one.
         """
         quickest, reference = float("inf"), float("inf")
         for number in range(rounds):
@@ -205,11 +210,11 @@ class Budget:
                 student.renew()
             quickest = min(quickest, self.seconds(fast, repeat=1))
             computing = time.thread_time()
-            reference = min(reference, self.seconds(slow, repeat=1))
+            taken = self.seconds(slow, repeat=1)
             computing = time.thread_time() - computing
-            # A single wall-clock time of the slow one may be far too long. What it computed itself is not:
-            # with some margin, for a cold start, that settles it at once.
-            if quickest * factor <= (reference if number >= 2 else min(reference, computing / 1.5)):
+            reference = min(reference, taken, COLD * computing)
+            # With some margin, for a cold start, one round settles it.
+            if quickest * factor <= (reference if number >= 2 else min(reference, computing / COLD)):
                 return
         fail(
             f"{what} is not fast enough: {reference / quickest:.1f} times the speed of the slow version, "
