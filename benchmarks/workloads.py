@@ -142,8 +142,8 @@ TRIMMED = "nbgrader, only graded cells"
 _COPIES = {
     "tiny_numpy": {"autograder": 300, "floor": 300, "nbgrader": 20, "otter": 3},
     "tiny_torch": {"autograder": 300, "floor": 300, "nbgrader": 15, "otter": 3},
-    "02_knn": {"autograder": 100, "floor": 30, "nbgrader": 6, TRIMMED: 12, "otter": 2},
-    "09_convnets": {"autograder": 20, "floor": 8, "nbgrader": 2, TRIMMED: 5, "otter": 2},
+    "02_knn": {"autograder": 100, "floor": 30, "nbgrader": 5, TRIMMED: 8, "otter": 2},
+    "09_convnets": {"autograder": 16, "floor": 5, "nbgrader": 1, TRIMMED: 3, "otter": 1},
 }
 
 
