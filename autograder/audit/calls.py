@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -13,13 +14,15 @@ from autograder.checking.runner import Suite
 from autograder.notebook.cells import Cell
 
 
-def calls_of_tests(suite: Suite, solution: Sequence[Cell]) -> dict[str, set[str]]:
+def calls_of_tests(
+    suite: Suite, solution: Sequence[Cell], files: Mapping[str, Path] | None = None
+) -> dict[str, set[str]]:
     """Test -> the functions and methods of the solution (by qualified name) that it calls, directly or not.
 
     The suite is run once on the solution, in this process, and its calls are watched. The reference, which a
     test calls as well, is another namespace and does not count.
     """
-    context = SolutionContext(solution)
+    context = SolutionContext(solution, files=files)
     called: dict[str, set[str]] = {}
     names: set[str] = set()
 

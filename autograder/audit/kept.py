@@ -29,7 +29,7 @@ from autograder.grading.identity import STATE_FOLDER, StateError, suite_files
 
 ROOMS = ("checking", "course", "datasets", "grading", "notebook", "sandbox")
 """The rooms of the engine that a verdict depends on."""
-RULES = {"limits", "forbid", "torch", "data", "questions"}
+RULES = {"limits", "forbid", "torch", "data", "files", "questions"}
 """What course.yml says that a verdict depends on."""
 LIBRARIES = ("numpy", "torch", "pytest", "scikit-learn", "matplotlib")
 
@@ -159,7 +159,8 @@ class KeptSteps:
     def _digest_of_assignment(self) -> str:
         assignment = self._assignment
         digest = hashlib.sha256()
-        digest.update(digest_of([*suite_files(assignment), assignment.source], assignment.root).encode())
+        files = [*suite_files(assignment), assignment.source, *assignment.all_own_files]
+        digest.update(digest_of(files, assignment.root).encode())
         digest.update(assignment.model_dump_json(include=RULES).encode())
         digest.update(json.dumps(library_versions(), sort_keys=True).encode())
         digest.update(engine_digest().encode())

@@ -147,7 +147,7 @@ def write_ledger(course: Course, ledger: Ledger) -> Path:
 
 def source_digests(assignment: Assignment) -> dict[str, str]:
     """The files of an assignment that its audit depends on."""
-    files = [*suite_files(assignment), assignment.source, *assignment.variants]
+    files = [*suite_files(assignment), assignment.source, *assignment.variants, *assignment.all_own_files]
     files += [
         path for path in (assignment.mistakes, assignment.source.with_name(EQUIVALENT)) if path.exists()
     ]

@@ -22,6 +22,7 @@ from autograder.checking.runner import SuiteTest, TestRun
 from autograder.course.results import Outcome as TestOutcome
 from autograder.grading.grader import AUDIT_SEED, Grader
 from autograder.notebook.cells import Cell
+from autograder.notebook.handedin import own_files
 
 Kind = Literal["nothing", "solution", "variant", "mistake", "mutant"]
 
@@ -146,7 +147,8 @@ class Examiner:
         if step.seed != AUDIT_SEED and (runs := self._here(step)):
             return self._record(runs)
         tests = self._tests_of(step) if step.kind == "mistake" else None
-        runs, notes = self._grader.run_cells(self._cells(step), step.seed, tests, step.replaces)
+        files = own_files(self._grader.assignment, step.name if step.kind == "variant" else "")
+        runs, notes = self._grader.run_cells(self._cells(step), step.seed, tests, step.replaces, files)
         told: dict[str, Explanation] = {}
         held_out: dict[str, Explanation] = {}
         if step.kind == "mistake":
@@ -166,7 +168,11 @@ class Examiner:
                 self._contexts.clear()
             extra = [(f"<solution variant {step.name}>", step.source)] if step.source else []
             try:
-                self._contexts[step.name] = SolutionContext(self._grader.solution, extra)
+                self._contexts[step.name] = SolutionContext(
+                    self._grader.solution,
+                    extra,
+                    files=self._grader.assignment.own_files(step.name if step.kind == "variant" else ""),
+                )
             except Exception:  # the sandbox says what is wrong with it
                 return []
         context = self._contexts[step.name]
@@ -177,7 +183,8 @@ class Examiner:
     def _tests_of(self, step: Step) -> list[SuiteTest]:
         """The tests that a mistake can fail: those of its question, and those that call what it replaces."""
         if self._called is None:
-            self._called = calls_of_tests(self._grader.suite, self._grader.solution)
+            files = self._grader.assignment.own_files()
+            self._called = calls_of_tests(self._grader.suite, self._grader.solution, files)
         called = self._called
         name = step.replaces
         return [

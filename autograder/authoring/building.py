@@ -61,11 +61,23 @@ def build_assignment(
     targets = {assignment.release_notebook: release, assignment.release / "test_public.py": public_suite}
     if check:
         differences = [*_solution_differences(assignment, cells), *_release_differences(assignment, targets)]
+        differences += _missing_weights(assignment)
         return BuildResult(assignment.slug, differences=tuple(differences))
     if execute:
-        executed = run_notebook(assignment, cells, solution_notebook(assignment, cells), progress=progress)
-        if not _same_but_ignored(_read_notebook(assignment.solution_notebook), executed):
+        weights: dict[Path, bytes] = {}
+        executed = run_notebook(
+            assignment,
+            cells,
+            solution_notebook(assignment, cells),
+            progress=progress,
+            leaves=lambda folder: weights.update(_weights(assignment, folder)),
+        )
+        same = _same_but_ignored(_read_notebook(assignment.solution_notebook), executed)
+        if not same:
             targets[assignment.solution_notebook] = serialise(executed)
+        # The weights go with the outputs: training gives other ones on each machine.
+        if not same or list(_missing_weights(assignment)):
+            targets.update(weights)
     written = []
     for path, content in targets.items():
         if not path.is_file() or path.read_bytes() != content:
@@ -127,6 +139,27 @@ def _release_differences(assignment: Assignment, targets: dict[Path, bytes]) -> 
             yield BuildProblem(file, "This file has not been built.", remedy)
         elif path.read_bytes() != content:
             yield BuildProblem(file, "This file is not what its source gives.", remedy)
+
+
+def _weights(assignment: Assignment, folder: Path) -> Iterator[tuple[Path, bytes]]:
+    """What the notebook saved of the files that are to be handed in; they are kept beside the source."""
+    for file in assignment.files:
+        saved = [path for path in sorted(folder.iterdir()) if file.rank(path.name) is not None]
+        if not saved:
+            what = f"The notebook saves no {file.expected}, which is to be handed in with it."
+            raise BuildError(
+                [BuildProblem(assignment.source.relative_to(assignment.root), what, "Save it in a cell.")]
+            )
+        best = min(saved, key=lambda path: file.rank(path.name) or 0)
+        yield assignment.source.parent / best.name, best.read_bytes()
+
+
+def _missing_weights(assignment: Assignment) -> Iterator[BuildProblem]:
+    for file in assignment.files:
+        if file.name not in assignment.own_files():
+            path = (assignment.source.parent / file.patterns[0]).relative_to(assignment.root)
+            remedy = f"Run `autograder build {assignment.slug}`."
+            yield BuildProblem(path, "This file has not been built.", remedy)
 
 
 def _solution_differences(assignment: Assignment, cells: list[Cell]) -> Iterator[BuildProblem]:

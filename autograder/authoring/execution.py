@@ -31,6 +31,7 @@ def execute(
     notebook: dict[str, Any],
     *,
     progress: Callable[[int, int], None] | None = None,
+    leaves: Callable[[Path], None] | None = None,
 ) -> dict[str, Any]:
     """The notebook with its outputs, freed of what differs from one run to the next.
 
@@ -46,6 +47,8 @@ def execute(
         As `solution_notebook` returns it; not changed.
     progress : callable or None
         Called as `progress(done, total)` before each cell and after the last one.
+    leaves : callable or None
+        Called with the folder in which the notebook ran, with what it left there.
 
     Raises
     ------
@@ -107,6 +110,8 @@ def execute(
             raise BuildError(
                 [BuildProblem(file, "There is no Jupyter kernel named python3.", remedy)]
             ) from None
+        if leaves is not None:
+            leaves(work)
     if progress is not None:
         progress(len(cells), len(cells))
 

@@ -11,6 +11,7 @@ from autograder.checking.assertions import (
     assert_stable,
     assert_unchanged,
 )
+from autograder.checking.classified import assert_classified
 from autograder.checking.contracts_layers import LayerContract
 from autograder.checking.contracts_linear import LinearLossContract, draw_linear_problem
 from autograder.checking.contracts_optimizers import OptimizerContract
@@ -26,6 +27,7 @@ __all__ = [
     "OptimizerContract",
     "StudentError",
     "assert_accuracy",
+    "assert_classified",
     "assert_close",
     "assert_gradients",
     "assert_learns",

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,8 +50,10 @@ class Explanation:
 class Diagnostician:
     """Knows the solution and its mistakes; loads each mistaken solution once."""
 
-    def __init__(self, cells: Sequence[Cell], mistakes: Sequence[Mistake]) -> None:
-        self._cells = cells
+    def __init__(
+        self, cells: Sequence[Cell], mistakes: Sequence[Mistake], files: Mapping[str, Path] | None = None
+    ) -> None:
+        self._cells, self._files = cells, files
         self.mistakes = list(mistakes)
         self._contexts: dict[str, SolutionContext | None] = {}
         self._remembered: dict[tuple[str, str], TestRun] = {}
@@ -111,7 +114,7 @@ class Diagnostician:
 
     def _load(self, mistake: Mistake) -> SolutionContext | None:
         try:
-            return SolutionContext(self._cells, [mistake.cell])
+            return SolutionContext(self._cells, [mistake.cell], files=self._files)
         except Exception:  # it explains nothing, and costs no grade; the audit says what is wrong with it
             return None
 

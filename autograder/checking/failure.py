@@ -32,6 +32,10 @@ class CheckFailure(AssertionError):
         self.finding, self.relation, self.nonfinite = finding, relation, nonfinite
 
 
+class NoFile(Exception):
+    """A file that a test asks for was not handed in, or cannot be used; the text says why."""
+
+
 class StudentError(Exception):
     """The student's code could not answer a call.
 

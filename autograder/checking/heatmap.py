@@ -34,13 +34,13 @@ def shade(value: float, largest: float) -> int:
     return 0 if value <= NOISE * largest else max(1, min(SHADES, round(SHADES * (value / largest))))
 
 
-def error_map_svg(values: ErrorMap | None, axes: tuple[str, str] | None = None) -> Markup:
+def error_map_svg(values: ErrorMap | None, axes: tuple[str, str] | None = None, what: str = "") -> Markup:
     """|got - expected| as an SVG heat map; empty when there is nothing to see.
 
     `values`: rows of equal length, at most 32 x 32; None, NaN or infinity where the error is not finite.
     `axes`: what the rows and the columns are; an empty name for an axis that does not exist. A side below 32
     is shown with its first and last index; a side of exactly 32 may have been reduced, so that its indices
-    would mislead, and is shown without.
+    would mislead, and is shown without. `what`: what the numbers are, where they are no differences.
     """
     if not values or not values[0] or any(len(row) != len(values[0]) for row in values):
         return Markup()
@@ -62,7 +62,8 @@ def error_map_svg(values: ErrorMap | None, axes: tuple[str, str] | None = None) 
                 by_shade.setdefault(level, []).append((i, j))
     if not by_shade and not broken:
         return Markup()
-    return _draw(rows, columns, by_shade, broken, largest, worst, axes or ("row", "column"))
+    what = one_line(what, 34) or "|got − expected|"
+    return _draw(rows, columns, by_shade, broken, largest, worst, axes or ("row", "column"), what)
 
 
 def _draw(
@@ -73,6 +74,7 @@ def _draw(
     largest: float,
     worst: tuple[int, int],
     axes: tuple[str, str],
+    what: str,
 ) -> Markup:
     row_name, column_name = (one_line(name, 34) for name in axes)
     cell = max(7, min(22, _GRID // max(rows, columns)))
@@ -130,7 +132,7 @@ def _draw(
                 'stroke-width="1.5"/>'
             ).format(left + cell * worst[1] - 0.5, top + cell * worst[0] - 0.5, cell + 1, cell + 1)
         )
-        parts.append(_scale(left, top + high + 14, largest))
+        parts.append(_scale(left, top + high + 14, largest, what))
     if broken:
         parts.append(
             Markup('<rect x="{}" y="{}" width="10" height="10" fill="{}"/>').format(
@@ -151,7 +153,7 @@ def _opacity(level: int) -> float:
     return 0.12 + 0.88 * level / SHADES
 
 
-def _scale(left: float, top: float, largest: float) -> Markup:
+def _scale(left: float, top: float, largest: float, what: str) -> Markup:
     """The colour bar: 0 at its left end, the largest error at its right."""
     step = 6
     swatches = Markup().join(
@@ -166,7 +168,7 @@ def _scale(left: float, top: float, largest: float) -> Markup:
             Markup('<g shape-rendering="crispEdges">{}</g>').format(swatches),
             _text(left, top + 20, "0", faint=True),
             _text(end, top + 20, f"{largest:.3g}", "end", faint=True),
-            _text(end + 8, top + 8, "|got − expected|"),
+            _text(end + 8, top + 8, what),
         ]
     )
 

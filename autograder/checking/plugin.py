@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 
-from autograder.checking.failure import current_student, fail
+from autograder.checking.failure import NoFile, current_student, fail
 from autograder.checking.namespace import (
     Namespace,
     is_solution_file,
@@ -51,9 +51,15 @@ class SolutionContext:
     """
 
     def __init__(
-        self, cells: Sequence[Any], extra: Sequence[tuple[str, str]] = (), *, seed: int = PLAIN_SEED
+        self,
+        cells: Sequence[Any],
+        extra: Sequence[tuple[str, str]] = (),
+        *,
+        seed: int = PLAIN_SEED,
+        files: Mapping[str, Path] | None = None,
     ) -> None:
         self.seed = seed
+        self._files = dict(files or {})
         self.tested = load_cells(cells, extra)
         """The globals under test."""
         # Loaded apart: `given` puts calls to the reference into the namespace under test.
@@ -68,7 +74,13 @@ class SolutionContext:
             upcall=upcall_to(self._reference),
             given=given,
             parameter_names=parameter_names(self._reference),
+            files=self._file,
         )
+
+    def _file(self, name: str, beside: Sequence[str]) -> str:
+        if name not in self._files:
+            raise NoFile(f"The solution has no file {name!r} beside it: run `autograder build`.")
+        return str(self._files[name])
 
     def reference(self) -> Namespace:
         """The solution, without the extra cells."""
@@ -121,7 +133,7 @@ def _solution(config: pytest.Config, folder: Path) -> Context:
     known = config.stash[_SOLUTIONS]
     if folder not in known:
         assignment = load_course(folder).assignment(folder.name)
-        known[folder] = SolutionContext(read_source(assignment.source))
+        known[folder] = SolutionContext(read_source(assignment.source), files=assignment.own_files())
     return known[folder]
 
 

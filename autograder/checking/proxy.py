@@ -14,12 +14,16 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from autograder.checking.describe import brief, call_text
-from autograder.checking.failure import StudentError, current_student
+from autograder.checking.failure import NoFile, StudentError, current_student, fail
 from autograder.checking.random_state import RandomState
 from autograder.sandbox.service import Service, Upcall
 from autograder.sandbox.wire import Decoder, Encoder, Handle, WireError
 
 ParameterNames = Callable[[str], Sequence[str] | None]
+FileFinder = Callable[[str, Sequence[str]], str]
+"""Finds a file that was handed in by its name in course.yml or, in a notebook, by the names that it may have
+there. Raises `NoFile`.
+"""
 
 
 class Backend(Protocol):
@@ -57,12 +61,13 @@ def local_student(
     upcall: Upcall | None = None,
     given: Sequence[str] = (),
     parameter_names: ParameterNames | None = None,
+    files: FileFinder | None = None,
 ) -> Iterator[Student]:
     """A student in this process for the time of one test; global random state is put back afterwards."""
     service = Service(namespace, is_student_file, upcall)
     with RandomState(seed):
         try:
-            student = Student(LocalBackend(service), parameter_names)
+            student = Student(LocalBackend(service), parameter_names, files)
             student.give(given)
             yield student
         finally:
@@ -96,9 +101,15 @@ class Student:
     cross.
     """
 
-    def __init__(self, backend: Backend, parameter_names: ParameterNames | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        parameter_names: ParameterNames | None = None,
+        files: FileFinder | None = None,
+    ) -> None:
         self._backend = backend
         self._parameter_names = parameter_names
+        self._files = files
         self.events: list[Event] = []
         self.margins: list[Margin] = []
         """How far each threshold was passed; see `assert_accuracy` and `assert_learns`."""
@@ -130,6 +141,15 @@ class Student:
             self._backend = self.fork()
             self.give(self._given)
 
+    def restart(self) -> None:
+        """Go on in a fresh copy of the loaded submission, as after a restart of the notebook: what is to
+        outlast it must be in a file, whose content the test carries over. Objects that stayed in the old copy
+        are gone, and the test must not use them any more. In this very process nothing happens.
+        """
+        if self.fork is not None:
+            self._holds_handles = False
+            self.renew()
+
     def has(self, name: str) -> bool:
         """Whether the submission defines `name`."""
         return bool(self._request({"op": "defined", "name": name}, [], 0, Event(name)))
@@ -137,6 +157,33 @@ class Student:
     def value(self, name: str) -> Any:
         """The value of a global of the submission."""
         return self._record(Event(name), {"op": "value", "name": name})
+
+    def folder(self) -> str:
+        """A new folder that the student's code may write into, removed after the test.
+
+        No event is kept of it: where it lies differs from run to run, and a mistake that is replayed must
+        give the same events.
+        """
+        path = self._request({"op": "folder"}, [], 0, Event("folder"))
+        if type(path) is not str:
+            raise WireError("the reply is malformed")
+        return path
+
+    def file(self, name: str, beside: Sequence[str] = ()) -> str:
+        """Where a file lies that was handed in with the notebook, for the student's code to open.
+
+        Fails the test, with the reason, where there is none or where it cannot be used.
+
+        Args:
+            name: as in course.yml, under `files`.
+            beside: its names, for a public test: `check` looks for them beside the notebook.
+        """
+        try:
+            if self._files is None:
+                raise NoFile(f"There is no file {name!r} here.")
+            return self._files(name, beside)
+        except NoFile as error:
+            fail(str(error))
 
     def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], **options: Any) -> Any:
         """Call a function of the submission; see `Function`."""

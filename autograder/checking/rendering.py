@@ -21,6 +21,8 @@ from autograder.checking.heatmap import error_map_svg
 from autograder.checking.safetext import one_line, safe_text
 from autograder.course.results import Finding, TestResult
 
+MAX_PICTURES = 12
+
 State = Literal["passed", "failed", "error", "timeout", "crashed", "not_gradable", "unwritten"]
 
 
@@ -249,6 +251,7 @@ def _detail_lines(view: dict[str, Any]) -> list[str]:
             ("hint", finding.hint),
             ("expected", _value(finding.expected)),
             ("got", _value(finding.got)),
+            ("look at", "\n".join(one_line(image.caption, 120) for image in finding.pictures[:MAX_PICTURES])),
         ]
     for name, text in facts:
         if text:
@@ -284,8 +287,10 @@ def _fragments() -> Any:
     environment.filters["safe_text"] = safe_text
     environment.filters["prose"] = prose
     environment.filters["value"] = _value
+    environment.filters["one_line"] = one_line
+    environment.globals["most_pictures"] = MAX_PICTURES
     environment.filters["error_map"] = lambda finding: error_map_svg(
-        finding.error_map, finding.error_map_axes
+        finding.error_map, finding.error_map_axes, finding.error_map_what
     )
     environment.globals["styles"] = OUTCOMES
     return environment.get_template("fragments.html.j2").module

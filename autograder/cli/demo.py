@@ -91,7 +91,9 @@ def _showcase(course: Course) -> Assignment:
     ready = [
         assignment
         for assignment in course.published
-        if len(assignment.variants) >= 2 and len(read_mistakes(assignment.mistakes)) >= 6
+        if len(assignment.variants) >= 2
+        and len(read_mistakes(assignment.mistakes)) >= 6
+        and not assignment.files
     ]
     if not ready:
         raise CourseError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autograder.course.loading import find_course, load_course
-from autograder.course.models import Assignment, Course, Limits, Question
+from autograder.course.models import Assignment, Course, Limits, Question, SubmittedFile
 from autograder.course.problems import CourseError, Problem
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Limits",
     "Problem",
     "Question",
+    "SubmittedFile",
     "find_course",
     "load_course",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from autograder.course.models import Assignment, Course, Limits, Question
+from autograder.course.models import Assignment, Course, Limits, Question, SubmittedFile
 from autograder.course.problems import CourseError, Problem, suggestion
 from autograder.course.yamltree import YamlTree, parse_yaml
 
@@ -28,6 +28,10 @@ _REMEDIES = {
     ("gradebook",): "Write a database URL, for example postgresql+psycopg://grader@localhost/grades.",
     ("after",): "Write a list of slugs, for example [01_linear_regression].",
     ("hours",): "Write a number above 0.",
+    ("files",): "Write a list of mappings, for example {name: weights, patterns: [model.pt]}.",
+    ("files", "name"): "Use letters, digits and '_'; suites call the file by it.",
+    ("files", "patterns"): "Write names that end in .safetensors, .pt or .pth, for example [model.pt].",
+    ("files", "max_mb"): "Write a whole number from 1 to 200.",
 }
 
 
@@ -147,8 +151,12 @@ def _explain(
         return f"{key} is {shown}, not a number above 0.", "Write a number above 0."
     if kind == "string_too_short":
         return f"{key} is empty.", "Write a text."
-    if kind == "value_error" and str(context.get("error")) == "no questions":
-        return f"There are no questions in {where}.", "Add at least one."
+    if kind == "value_error" and str(context.get("error")) == "empty list":
+        return f"There are no {key} in {where}.", "Add at least one."
+    if kind == "less_than_equal":
+        return f"{key} is {shown}, more than {context['le']}.", remedy
+    if kind == "string_too_long":
+        return f"{key} is longer than {context['max_length']} characters.", remedy
     if kind == "value_error" and str(context.get("error")) == "reserved":
         return f"The question name {shown} begins with 'test_', which is kept for grade cells.", remedy
     if kind == "value_error":
@@ -174,11 +182,14 @@ def _owner(location: tuple[str | int, ...]) -> str:
     owners = [part for part in location[:-1] if isinstance(part, str)]
     if not owners:
         return "the course"
-    return {"assignments": "this assignment", "questions": "this question"}.get(owners[-1], f"`{owners[-1]}`")
+    known = {"assignments": "this assignment", "questions": "this question", "files": "this file"}
+    return known.get(owners[-1], f"`{owners[-1]}`")
 
 
 def _model_at(keys: tuple[str, ...]) -> type[BaseModel]:
-    models: dict[str, type[BaseModel]] = {"assignments": Assignment, "questions": Question, "limits": Limits}
+    models: dict[str, type[BaseModel]] = {
+        "assignments": Assignment, "questions": Question, "limits": Limits, "files": SubmittedFile,
+    }  # fmt: skip
     return models[keys[-1]] if keys else Course
 
 
@@ -205,10 +216,11 @@ def _duplicates(tree: YamlTree) -> Iterator[Problem]:
     slugs: dict[str, int] = {}
     for index, assignment in _items(tree.value, "assignments"):
         yield from _seen_before(slugs, assignment.get("slug"), tree, ("assignments", index, "slug"), "slug")
-        names: dict[str, int] = {}
-        for number, question in _items(assignment, "questions"):
-            path = ("assignments", index, "questions", number, "name")
-            yield from _seen_before(names, question.get("name"), tree, path, "question")
+        for key, kind in (("questions", "question"), ("files", "file")):
+            names: dict[str, int] = {}
+            for number, item in _items(assignment, key):
+                path = ("assignments", index, key, number, "name")
+                yield from _seen_before(names, item.get("name"), tree, path, kind)
 
 
 def _not_above(tree: YamlTree) -> Iterator[Problem]:

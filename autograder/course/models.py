@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,10 @@ from autograder.course.problems import CourseError, Problem, suggestion
 # (In pydantic's regular expressions `$` is the very end of the text; no newline may follow.)
 Slug = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_][0-9A-Za-z_-]*$")]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][0-9A-Za-z_]*$")]
+# One part of a path, with a star for what differs; the endings are those that `notebook.weights` knows.
+FilePattern = Annotated[
+    str, StringConstraints(pattern=r"^[0-9A-Za-z_*][0-9A-Za-z_*-]*\.(safetensors|pt|pth)$", max_length=100)
+]
 DottedName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][0-9A-Za-z_]*(\.[A-Za-z_][0-9A-Za-z_]*)*$")]
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 DatabaseUrl = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(\+[a-z0-9_]+)?://.+$")]
@@ -52,10 +57,10 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-def _not_empty(value: tuple[Question, ...]) -> tuple[Question, ...]:
+def _not_empty(value: tuple[Any, ...]) -> tuple[Any, ...]:
     # Not `min_length`: pydantic would also call a list too short whose entries are wrong.
     if not value:
-        raise ValueError("no questions")
+        raise ValueError("empty list")
     return value
 
 
@@ -91,6 +96,28 @@ class Question(_Model):
     points: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+class SubmittedFile(_Model):
+    """A file with trained weights that is handed in beside the notebook."""
+
+    name: Identifier
+    """What suites call it: `student.file("weights")`."""
+    patterns: Annotated[tuple[FilePattern, ...], Field(strict=False), AfterValidator(_not_empty)]
+    """Names that it may have, the preferred one first."""
+    max_mb: Annotated[int, Field(gt=0, le=200)] = 50
+
+    def rank(self, file_name: str) -> int | None:
+        """The place of the first pattern that fits a file's name, whatever its case; None where none does."""
+        for place, pattern in enumerate(self.patterns):
+            if fnmatchcase(file_name.casefold(), pattern.casefold()):
+                return place
+        return None
+
+    @property
+    def expected(self) -> str:
+        """The names that it may have, in words."""
+        return " or ".join(self.patterns)
+
+
 class Assignment(_Model):
     """One assignment: its questions, its rules, and where its files lie."""
 
@@ -113,6 +140,8 @@ class Assignment(_Model):
     draft: bool = False
     """Still being written: it is not released, not in the syllabus, and its audit need not be recorded."""
     limits: Limits = Limits()
+    files: Annotated[tuple[SubmittedFile, ...], Field(strict=False)] = ()
+    """Trained weights that are handed in beside the notebook."""
     questions: Annotated[tuple[Question, ...], Field(strict=False), AfterValidator(_not_empty)]
 
     _root: Path = PrivateAttr(default=Path())
@@ -159,6 +188,32 @@ class Assignment(_Model):
     def variants(self) -> list[Path]:
         """Other right answers, sorted by name."""
         return sorted((self._root / "solutions" / self.slug / "variants").glob("*.py"))
+
+    def own_files(self, variant: str = "") -> dict[str, Path]:
+        """The solution's own weights by the names in `files`, as far as they are there.
+
+        They lie beside the source. A variant with another network than the solution's has its own, in
+        variants/STEM/ for variants/STEM.py.
+        """
+        beside = self.source.parent
+        folders = [beside / "variants" / Path(variant).stem, beside] if variant else [beside]
+        found: dict[str, Path] = {}
+        for file in self.files:
+            candidates = [
+                (place, file.rank(path.name), path)
+                for place, folder in enumerate(folders)
+                for path in (sorted(folder.iterdir()) if folder.is_dir() else ())
+                if file.rank(path.name) is not None and path.is_file()
+            ]
+            if candidates:
+                found[file.name] = min(candidates)[2]
+        return found
+
+    @property
+    def all_own_files(self) -> list[Path]:
+        """The weights of the solution and of every variant, each once, sorted."""
+        variants = ("", *(path.name for path in self.variants)) if self.files else ()
+        return sorted({path for variant in variants for path in self.own_files(variant).values()})
 
     @property
     def tests(self) -> Path:

@@ -17,6 +17,18 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+MAX_PICTURE = 24_000
+"""Characters of an encoded image."""
+
+
+class Picture(_Model):
+    """A small image to look at."""
+
+    png: str = Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$", max_length=MAX_PICTURE)
+    """A PNG file in base64, made by the grader."""
+    caption: str
+
+
 class Finding(_Model):
     """What a failed test has to say: enough for a student to see the difference without seeing the test."""
 
@@ -33,6 +45,10 @@ class Finding(_Model):
     error_map: list[list[float | None]] | None = None
     """|got - expected| reduced to two dimensions, at most 32 x 32; None where a value is not finite."""
     error_map_axes: tuple[str, str] | None = None
+    error_map_what: str = ""
+    """What its numbers count, where they are no differences."""
+    pictures: list[Picture] = Field(default_factory=list)
+    """Images that the answer is wrong about."""
 
 
 class TestResult(_Model):

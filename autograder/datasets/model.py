@@ -57,7 +57,8 @@ class Dataset:
             array = getattr(self, part)
             lines.append(f"  {part:<7} {array.dtype!s:<7} {array.shape}")
         if self.classes:
-            lines.append(f"  classes {', '.join(self.classes)}")
+            shown = [*self.classes] if len(self.classes) <= 100 else [*self.classes[:8], "..."]
+            lines.append(f"  classes {', '.join(shown)}")
         return "\n".join(lines)
 
 

@@ -21,6 +21,7 @@ from autograder.grading.process import MAX_ATTEMPTS, JobError, Task, ended_on_it
 from autograder.grading.remote import Answer, grade_here
 from autograder.grading.versions import question_versions
 from autograder.notebook.entries import UnreadableError
+from autograder.notebook.handedin import read_files
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -109,11 +110,12 @@ class ClusterPool:
             except UnreadableError as error:
                 yield refused(self._assignment, task, str(error))
                 continue
+            files = read_files(task.found.files, self._assignment)
             assert self._client is not None
             if self._pack is None:
                 self._pack = self._client.scatter(pack(self._assignment), broadcast=True, hash=True)
             future = self._client.submit(
-                grade_here, self._pack, replace(task, raw=raw), self._options, self._versions,
+                grade_here, self._pack, replace(task, raw=raw, files=files), self._options, self._versions,
                 pure=False, workers=list(threads) if self._unfit else None, allow_other_workers=False,
             )  # fmt: skip
             running[future] = task

@@ -23,6 +23,7 @@ from autograder.grading.journal import Kept
 from autograder.grading.session import LoadedSubmission, SandboxContext
 from autograder.grading.zygotes import Zygotes
 from autograder.notebook.cells import Cell
+from autograder.notebook.handedin import HandedIn, own_files, read_files, submission_digest
 from autograder.notebook.intake import Intake, IntakeError, read_release, read_submission
 from autograder.notebook.percent import read_source
 from autograder.sandbox.host import Profile, Zygote, open_zygote
@@ -62,17 +63,25 @@ class Grader:
         self.solution = read_source(assignment.source)
         self.mistakes = read_mistakes(assignment.mistakes)
         self._reference = _loaded_solution(assignment, self.solution)
-        self.diagnostician = Diagnostician(self.solution, self.mistakes)
+        self.diagnostician = Diagnostician(self.solution, self.mistakes, assignment.own_files())
         self.sandbox = [UNSAFE] if options.unsafe_no_sandbox else zygotes.profile.layers
         _require_every_question(assignment, suite)
 
     def grade(
-        self, raw: bytes, student: str, seed: int, source: str = "", kept: Kept | None = None
+        self,
+        raw: bytes,
+        student: str,
+        seed: int,
+        source: str = "",
+        kept: Kept | None = None,
+        files: Sequence[HandedIn] = (),
     ) -> Graded:
-        """Grade one notebook. A notebook that cannot be read is refused with the reason; nothing a
-        submission does raises. Of one that is `kept` from an earlier run the stale questions are graded.
+        """Grade one notebook with the files that were handed in beside it. A notebook that cannot be read is
+        refused with the reason; nothing a submission does raises. Of one that is `kept` from an earlier run
+        the stale questions are graded.
         """
         start = time.perf_counter()
+        files = files or read_files((), self.assignment)
         result = SubmissionResult(
             student=student, score=0.0, max_score=self.assignment.max_points, source=source, seed=seed
         )
@@ -82,11 +91,12 @@ class Grader:
             result.status, result.reason = "refused", str(error)
             result.seconds = round(time.perf_counter() - start, 4)
             return Graded(result, None)
-        result.sha256, result.repairs = intake.sha256, list(intake.repairs)
-        result.seed = numbers_seed(seed, intake.sha256)
+        result.sha256 = submission_digest(intake.sha256, files)
+        result.repairs = [*intake.repairs, *(file.problem for file in files if file.problem)]
+        result.seed = numbers_seed(seed, result.sha256)
         try:
             stale = None if kept is None else kept.stale
-            result.questions, notes = self.grade_cells(intake.runnable, result.seed, stale)
+            result.questions, notes = self.grade_cells(intake.runnable, result.seed, stale, files)
         except SandboxError as error:
             result.status = "refused"
             result.reason = f"The sandbox failed twice on it: {error} Look at it by hand."
@@ -101,13 +111,17 @@ class Grader:
         return Graded(result, intake)
 
     def grade_cells(
-        self, cells: Sequence[Cell], seed: int, only: Container[str] | None = None
+        self,
+        cells: Sequence[Cell],
+        seed: int,
+        only: Container[str] | None = None,
+        files: Sequence[HandedIn] | None = None,
     ) -> tuple[list[QuestionResult], list[str]]:
         """Grade code cells in the sandbox: the questions (those in `only`, or all), and a sentence for each
-        cell that raised or was left out.
+        cell that raised or was left out. `files` is as in `run_cells`.
         """
         tests = None if only is None else [test for test in self.suite.tests if test.question in only]
-        runs, notes = self.run_cells(cells, seed, tests)
+        runs, notes = self.run_cells(cells, seed, tests, files=files)
         if self._options.diagnose:
             self.diagnostician.diagnose(self.suite, runs, seed)
         questions = self._by_question(runs)
@@ -119,27 +133,31 @@ class Grader:
         seed: int,
         tests: Sequence[SuiteTest] | None = None,
         replaced: str = "",
+        files: Sequence[HandedIn] | None = None,
     ) -> tuple[list[TestRun], list[str]]:
         """Tests (all of them by default) on code cells in the sandbox, without diagnosis.
 
-        `replaced` is as in `Suite.run`.
+        `replaced` is as in `Suite.run`; `files` were handed in with the cells: by default the solution's own.
         """
+        files = own_files(self.assignment) if files is None else files
         try:
-            return self._run(cells, seed, tests, replaced)
+            return self._run(cells, seed, tests, replaced, files)
         except SandboxError:
             # The zygote has ended (killed for want of memory, say), which is no verdict: once more.
             self.zygotes.close()
-            return self._run(cells, seed, tests, replaced)
+            return self._run(cells, seed, tests, replaced, files)
 
     def _run(
         self,
         cells: Sequence[Cell],
         seed: int,
-        tests: Sequence[SuiteTest] | None = None,
-        replaced: str = "",
+        tests: Sequence[SuiteTest] | None,
+        replaced: str,
+        files: Sequence[HandedIn],
     ) -> tuple[list[TestRun], list[str]]:
         clock = self._clock(time.perf_counter())
-        with LoadedSubmission(self.zygotes.for_cells(cells), cells, self.assignment.limits) as submission:
+        zygote = self.zygotes.for_cells(cells)
+        with LoadedSubmission(zygote, cells, self.assignment.limits, files) as submission:
             context = SandboxContext(submission, self._reference, self.assignment.limits, seed)
             return self.suite.run(context, tests, clock, replaced=replaced), submission.notes
 
@@ -157,7 +175,8 @@ class Grader:
         seconds = min(call_seconds, self.assignment.limits.call_seconds)
         limits = self.assignment.limits.model_copy(update={"call_seconds": seconds})
         done = []
-        with LoadedSubmission(self.zygotes.for_cells(cells), cells, limits) as submission:
+        zygote, files = self.zygotes.for_cells(cells), own_files(self.assignment)
+        with LoadedSubmission(zygote, cells, limits, files) as submission:
             context = SandboxContext(submission, self._reference, limits, AUDIT_SEED)
             for test in tests:
                 done += self.suite.run(context, [test], replaced=replaced)

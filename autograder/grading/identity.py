@@ -91,7 +91,7 @@ def suite_version(assignment: Assignment) -> str:
     libraries.
     """
     digest = hashlib.sha256()
-    for path in [*suite_files(assignment), assignment.source]:
+    for path in [*suite_files(assignment), assignment.source, *assignment.own_files().values()]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     digest.update(assignment.model_dump_json().encode())
     for package in ("numpy", "torch", "pytest"):

@@ -29,6 +29,7 @@ from autograder.gradebook.copies import grade_cells_from
 from autograder.gradebook.errors import GradebookError
 from autograder.notebook.collect import UnreadableError
 from autograder.notebook.entries import read_content
+from autograder.notebook.handedin import beside, read_files
 from autograder.notebook.intake import IntakeError, read_release, read_submission
 
 
@@ -77,7 +78,9 @@ class SandboxedGrader(NbGraderPreprocessor):  # type: ignore[misc] # nbgrader ha
         coursedir = _coursedir(self)
         if coursedir is not None:
             folder = Path(coursedir.format_path(coursedir.submitted_directory, student, assignment.slug))
-        result = grade_one(assignment, _read(folder / f"{assignment.notebook}.ipynb", assignment), student)
+        notebook = folder / f"{assignment.notebook}.ipynb"
+        files = read_files(beside(notebook, assignment), assignment)
+        result = grade_one(assignment, _read(notebook, assignment), student, files=files)
         if result.status != "graded":
             raise SubmissionRefused(f"{student}: {result.reason}")
         for repair in result.repairs:

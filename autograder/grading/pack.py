@@ -32,9 +32,12 @@ class Pack:
 
 
 def pack(assignment: Assignment) -> Pack:
-    """Source, mistakes and release notebook, the suites with the files beside them, and course.yml."""
+    """Source, mistakes, the solution's own weights, release notebook, the suites with the files beside them,
+    and course.yml.
+    """
     root = assignment.root
     files = [root / "course.yml", assignment.source, assignment.mistakes, assignment.release_notebook]
+    files += assignment.own_files().values()
     files += [path for path in assignment.tests.rglob("*") if not set(_LEFT_OUT) & set(path.parts)]
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:

@@ -22,6 +22,7 @@ from autograder.grading.grader import Graded, Grader, Options, with_grader
 from autograder.grading.journal import Kept
 from autograder.notebook.collect import Found
 from autograder.notebook.entries import UnreadableError
+from autograder.notebook.handedin import HandedIn, read_files
 
 MAX_ATTEMPTS = 2
 
@@ -40,6 +41,8 @@ class Task:
     """What is known of it already: only the stale questions are graded."""
     raw: bytes | None = None
     """The notebook itself, for a grader on another machine, which cannot read the file."""
+    files: tuple[HandedIn, ...] | None = None
+    """The files beside it, likewise."""
 
 
 def grade_task(grader: Grader, task: Task) -> Graded:
@@ -49,7 +52,8 @@ def grade_task(grader: Grader, task: Task) -> Graded:
         raw = found.read(limits.notebook_mb << 20) if task.raw is None else task.raw
     except UnreadableError as error:
         return refused(grader.assignment, task, str(error))
-    return grader.grade(raw, found.student, task.seed, found.label, task.kept)
+    files = read_files(found.files, grader.assignment) if task.files is None else task.files
+    return grader.grade(raw, found.student, task.seed, found.label, task.kept, files)
 
 
 def refused(assignment: Assignment, task: Task, reason: str) -> Graded:

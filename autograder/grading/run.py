@@ -24,7 +24,8 @@ from autograder.grading.journal import Journal, Kept
 from autograder.grading.versions import question_versions
 from autograder.notebook.collect import Collected, Refused
 from autograder.notebook.entries import UnreadableError
-from autograder.notebook.intake import Intake, read_release, read_submission
+from autograder.notebook.handedin import read_files, submission_digest
+from autograder.notebook.intake import read_release, read_submission
 
 BATCH = 25
 """Submissions recorded in the gradebook in one transaction."""
@@ -225,12 +226,13 @@ def _kept(
     done, left = [], []
     for task in tasks:
         kept = journalled.get(task.found.student)
-        intake = None
+        intake, digest = None, ""
         if kept is not None and kept.result.status == "graded":
             with suppress(UnreadableError, ValueError):
                 raw = task.found.read(assignment.limits.notebook_mb << 20)
                 intake = read_submission(raw, release, assignment.limits)
-        if kept is None or intake is None or not _same(kept.result, intake, task):
+                digest = submission_digest(intake.sha256, read_files(task.found.files, assignment))
+        if kept is None or intake is None or not _same(kept.result, digest, task):
             left.append(task)
         elif kept.stale:
             left.append(replace(task, kept=kept))
@@ -267,8 +269,8 @@ def _unchanged(done: Sequence[Graded], left: Sequence[Task]) -> str:
     return f"{'; '.join(parts)}. --force grades everything."
 
 
-def _same(result: SubmissionResult, intake: Intake, task: Task) -> bool:
-    return intake.sha256 == result.sha256 and result.seed == numbers_seed(task.seed, intake.sha256)
+def _same(result: SubmissionResult, digest: str, task: Task) -> bool:
+    return digest == result.sha256 and result.seed == numbers_seed(task.seed, digest)
 
 
 def check_report_path(path: Path) -> None:

@@ -8,15 +8,17 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from autograder.checking.failure import NoFile
 from autograder.checking.namespace import Namespace, answer_served, parameter_names
 from autograder.checking.proxy import Student
 from autograder.checking.random_state import RandomState
 from autograder.course import Limits
 from autograder.notebook.cells import Cell
+from autograder.notebook.handedin import HandedIn
 from autograder.notebook.intake import name_of
 from autograder.notebook.repair import definitions
 from autograder.sandbox.host import Zygote
@@ -31,23 +33,28 @@ MOMENT = 0.2
 ENDED = "ended the process it ran in"
 
 
-def worker_limits(limits: Limits) -> WorkerLimits:
-    """The kernel's share of an assignment's limits."""
+def worker_limits(limits: Limits, files: Iterable[HandedIn] = ()) -> WorkerLimits:
+    """The kernel's share of an assignment's limits; the files that were handed in come on top of them."""
+    sizes = [-(-len(file.content) // (1 << 20)) for file in files]
     return WorkerLimits(
         memory_mb=limits.memory_mb,
         cpu_seconds=limits.cpu_seconds,
         processes=limits.processes,
         open_files=limits.open_files,
-        file_mb=limits.file_mb,
-        disk_mb=limits.disk_mb,
+        file_mb=max([limits.file_mb, *sizes]),
+        disk_mb=limits.disk_mb + sum(sizes),
     )
 
 
 class LoadedSubmission:
     """A worker with the submission's cells run in it. Use as a context manager."""
 
-    def __init__(self, zygote: Zygote, cells: Sequence[Cell], limits: Limits) -> None:
+    def __init__(
+        self, zygote: Zygote, cells: Sequence[Cell], limits: Limits, files: Sequence[HandedIn] = ()
+    ) -> None:
         self._zygote, self._cells, self._limits = zygote, list(cells), limits
+        self._files = list(files)
+        self._places: dict[str, str] = {}
         self._left_out: dict[int, str] = {}
         self._defines_only: dict[int, str] = {}
         self._ended: set[int] = set()
@@ -73,6 +80,15 @@ class LoadedSubmission:
             self._load()
             return self._worker.fork(seed, self._limits.call_seconds, upcall)
 
+    def file(self, name: str, beside: Sequence[str] = ()) -> str:
+        """Where the student's code finds a file that was handed in. Raises `NoFile` with the reason."""
+        for file in self._files:
+            if file.name == name and file.problem:
+                raise NoFile(file.problem)
+            if file.name == name:
+                return self._places[file.file_name]
+        raise NoFile(f"course.yml asks for no file {name!r}.")
+
     def _load(self) -> None:
         """Run the cells in a fresh worker. Of a cell that hangs or kills it, the next attempt reads only what
         it defines; where even that does, the cell is left out.
@@ -81,7 +97,9 @@ class LoadedSubmission:
         while True:
             if self._worker is not None:
                 self._worker.close()
-            self._worker = self._zygote.worker(worker_limits(self._limits))
+            self._worker = self._zygote.worker(worker_limits(self._limits, self._files))
+            sound = {file.file_name: file.content for file in self._files if not file.problem}
+            self._places = self._worker.place(sound) if sound else {}
             notes: dict[int, str] = {}
             fatal = self._run_cells(self._worker, deadline, notes)
             if fatal is None:
@@ -270,7 +288,7 @@ class SandboxContext:
             return process
 
         try:
-            student = Student(process, self._names)
+            student = Student(process, self._names, self._submission.file)
             student.fork = again
             student.give(given)
             yield student

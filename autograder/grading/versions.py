@@ -39,7 +39,8 @@ class _File:
 
 
 def question_versions(assignment: Assignment, *, unsafe: bool = False) -> dict[str, str]:
-    """Question -> a digest of its tests and mistakes, the solution, its points, the rules, the libraries.
+    """Question -> a digest of its tests and mistakes, the solution and its weights, its points, the rules,
+    the libraries.
 
     Comments and empty lines in the suite do not count. `unsafe` tells runs without the sandbox apart.
     """
@@ -51,6 +52,7 @@ def question_versions(assignment: Assignment, *, unsafe: bool = False) -> dict[s
         assignment.source.read_text(encoding="utf-8"),
         assignment.model_dump_json(exclude={"questions", "title", "due", "part", "after", "hours"}),
         *_libraries(),
+        *(hashlib.sha256(path.read_bytes()).hexdigest() for path in assignment.own_files().values()),
         str(unsafe),
     ):
         common.update(part.encode() + b"\0")

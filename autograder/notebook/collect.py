@@ -21,6 +21,7 @@ from autograder.notebook.entries import (
     read_content,
     read_timestamp,
 )
+from autograder.notebook.handedin import Beside, Loose, Pairing, files_beside, loose_file
 from autograder.notebook.students import (
     Owner,
     canvas_owner,
@@ -48,6 +49,8 @@ class Found:
     """When it was handed in, as well as that is known; in UTC."""
     exact_time: bool = False
     """Whether the time is the one of nbgrader's timestamp.txt, not just that of a file."""
+    files: tuple[Beside, ...] = ()
+    """What the assignment asks for beside the notebook."""
 
     def read(self, limit: int) -> bytes:
         """The notebook's bytes.
@@ -87,6 +90,22 @@ class _Candidate:
     exact_time: bool
 
 
+@dataclass
+class _Owned:
+    """What was found, with its owners."""
+
+    candidates: list[_Candidate] = field(default_factory=list)
+    others: list[tuple[Owner, Entry]] = field(default_factory=list)
+    """Files that are no notebooks."""
+    loose: list[Loose] = field(default_factory=list)
+    """Files that the assignment asks for."""
+
+    def add(self, more: _Owned) -> None:
+        self.candidates += more.candidates
+        self.others += more.others
+        self.loose += more.loose
+
+
 def collect(paths: Sequence[Path | str], assignment: Assignment) -> Collected:
     """Find the submissions of an assignment, one for each student.
 
@@ -108,17 +127,16 @@ def collect(paths: Sequence[Path | str], assignment: Assignment) -> Collected:
     CollectError
         When a path does not exist, or there is no notebook at all.
     """
-    limit = assignment.limits.notebook_mb << 20
+    # A notebook that is larger than it may be, though no larger than other files, is refused once it is read.
+    limit = max([assignment.limits.notebook_mb, *(file.max_mb for file in assignment.files)]) << 20
     collected = Collected()
-    candidates: list[_Candidate] = []
-    empty_handed: dict[str, Entry] = {}
+    all_owned = _Owned()
     several = len(paths) > 1
     for path in map(Path, paths):
         entries = list(list_entries(path, limit))
-        found, without = _owned(entries, path, assignment, several=several)
-        candidates += found
-        empty_handed.update(without)
-    _settle(candidates, empty_handed, assignment, collected)
+        beside = files_beside(path, assignment) if path.suffix.lower() == ".ipynb" else []
+        all_owned.add(_owned(entries, beside, path, assignment, several=several))
+    _settle(all_owned, assignment, collected)
     if not collected.submissions and not collected.refused:
         where = ", ".join(str(path) for path in paths) or "the paths given"
         raise CollectError(
@@ -131,9 +149,12 @@ def collect(paths: Sequence[Path | str], assignment: Assignment) -> Collected:
 
 
 def _owned(
-    entries: list[Entry], path: Path, assignment: Assignment, *, several: bool
-) -> tuple[list[_Candidate], dict[str, Entry]]:
-    """The notebooks with their owners, and the owners who handed in files but no notebook."""
+    entries: list[Entry], beside: list[Entry], path: Path, assignment: Assignment, *, several: bool
+) -> _Owned:
+    """The notebooks with their owners, and what else these handed in.
+
+    `beside`: what lies there unasked. It may belong to a notebook, and is nobody's submission by itself.
+    """
     names = (assignment.notebook, assignment.slug)
     visible = [
         entry for entry in entries if not any(is_skipped(part) for part in entry.parts[-entry.depth :])
@@ -149,10 +170,10 @@ def _owned(
     others = _other_slugs(assignment)
     personal = _personal_folders(visible, names)
 
-    candidates: list[_Candidate] = []
-    others_files: dict[str, Entry] = {}
-    for entry in visible:
+    owned = _Owned()
+    for entry in [*visible, *beside]:
         file_name = entry.name
+        owner: Owner | None = None
         if (moodle := _moodle_owner(entry)) is not None:
             owner, file_name = moodle
         elif by_slug:
@@ -161,43 +182,51 @@ def _owned(
             owner = Owner(entry.parts[-3] if len(entry.parts) > 2 else path.stem)
         elif (canvas := canvas_owner(entry.name)) is not None:
             owner, file_name = canvas
-        elif not entry.is_notebook or others & set(entry.parts[-entry.depth : -1]):
+        elif others & set(entry.parts[-entry.depth : -1]):
             continue
-        else:
+        elif entry.is_notebook:
             owner = _owner_by_place(entry, names, personal, path, several=several)
-        if not entry.is_notebook:
-            if file_name != TIMESTAMP:
-                others_files.setdefault(owner.name, entry)
+        elif entry.depth > 1 and entry.parts[:-1] in personal:
+            owner = Owner(entry.parts[-2])
+        if owner is None or not entry.is_notebook:
+            loose = loose_file(entry, file_name, assignment, owner)
+            if loose is not None:
+                owned.loose.append(loose)
+            if owner is not None and file_name != TIMESTAMP and entry not in beside:
+                owned.others.append((owner, entry))
             continue
         exact = times.get(entry.parts[:-1])
-        candidates.append(
+        owned.candidates.append(
             _Candidate(entry, owner, stem_of(file_name), exact or entry.modified, exact is not None)
         )
-    return candidates, others_files
+    return owned
 
 
-def _settle(
-    candidates: list[_Candidate],
-    empty_handed: dict[str, Entry],
-    assignment: Assignment,
-    collected: Collected,
-) -> None:
+def _settle(owned: _Owned, assignment: Assignment, collected: Collected) -> None:
     """Give each student one submission and a safe id; say aloud what was decided."""
+    candidates = owned.candidates
     # In Moodle two students may have the same name; then the number in the folder's name tells them apart.
     numbers: dict[str, set[str]] = defaultdict(set)
     for candidate in candidates:
         if candidate.owner.qualifier:
             numbers[candidate.owner.name].add(candidate.owner.qualifier)
 
-    groups: dict[str, list[_Candidate]] = defaultdict(list)
-    for candidate in candidates:
-        owner = candidate.owner
+    def key(owner: Owner) -> str:
         shared = len(numbers[owner.name]) > 1 and owner.qualifier
-        groups[f"{owner.name} {owner.qualifier}" if shared else owner.name].append(candidate)
+        return f"{owner.name} {owner.qualifier}" if shared else owner.name
 
-    handed_in_nothing = {
-        name: entry for name, entry in empty_handed.items() if name not in numbers and name not in groups
-    }
+    groups: dict[str, list[_Candidate]] = defaultdict(list)
+    folders: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for candidate in candidates:
+        groups[key(candidate.owner)].append(candidate)
+        folders[candidate.entry.parts[:-1]].add(key(candidate.owner))
+    pairing = Pairing(assignment, owned.loose, folders, key)
+    collected.notes += pairing.unclaimed
+
+    handed_in_nothing: dict[str, Entry] = {}
+    for owner, entry in owned.others:
+        if not numbers[owner.name] and owner.name not in groups:
+            handed_in_nothing.setdefault(owner.name, entry)
     ids = distinct_ids([*groups, *handed_in_nothing])
     for original, student in sorted(ids.items()):
         if student != safe_id(original):
@@ -224,10 +253,18 @@ def _settle(
                 else:
                     collected.refused.append(Refused(student, entry.label, reason))
         if sound:
-            collected.submissions.append(_newest(student, sound, assignment, collected.notes))
+            newest = _newest(student, sound, assignment, collected.notes)
+            entry = newest.entry
+            others = [other.name for owner, other in owned.others if key(owner) == original]
+            files = pairing.of(original, entry, others, collected.notes)
+            collected.submissions.append(
+                Found(student, entry.content, entry.label, newest.timestamp, newest.exact_time, files)
+            )
 
 
-def _newest(student: str, candidates: list[_Candidate], assignment: Assignment, notes: list[str]) -> Found:
+def _newest(
+    student: str, candidates: list[_Candidate], assignment: Assignment, notes: list[str]
+) -> _Candidate:
     names = (assignment.notebook, assignment.slug)
     # A folder may hold other notebooks beside the assignment's; they count only where there is no such one.
     named = [candidate for candidate in candidates if is_named_after(candidate.stem, names)] or candidates
@@ -239,7 +276,7 @@ def _newest(student: str, candidates: list[_Candidate], assignment: Assignment, 
                 f"{student} handed in twice: {entry.label} ({_when(newest)}) counts, "
                 f"{older.entry.label} ({_when(older)}) does not."
             )
-    return Found(student, entry.content, entry.label, newest.timestamp, newest.exact_time)
+    return newest
 
 
 def _when(candidate: _Candidate) -> str:

@@ -15,6 +15,7 @@ from autograder.notebook.archive import ArchiveError, ZipMember, list_zip, megab
 
 MAX_FILES = 100_000
 TIMESTAMP = "timestamp.txt"
+NOTEBOOK_REMEDY = "Clear its outputs and hand it in again, or raise limits.notebook_mb in course.yml."
 _SKIPPED_FOLDERS = {"__MACOSX", "__pycache__"}
 
 
@@ -98,10 +99,17 @@ def _folder_entries(root: Path, limit: int) -> Iterator[Entry]:
             yield Entry(parts, len(inside) + 1, path, _modified(path), printable(str(path)), problem)
 
 
-def read_content(content: Path | ZipMember, label: str, limit: int) -> bytes:
+def entry_of_file(path: Path) -> Entry:
+    """A file that lies beside one that was given; a link is refused, as in a folder."""
+    problem = _file_problem(path, 0, follow=False)
+    return Entry(path.absolute().parts, 1, path, _modified(path), printable(str(path)), problem)
+
+
+def read_content(content: Path | ZipMember, label: str, limit: int, remedy: str = NOTEBOOK_REMEDY) -> bytes:
     """The bytes of a file.
 
-    Raises `UnreadableError` when it has more than `limit` bytes (without reading them) or cannot be read.
+    Raises `UnreadableError` when it has more than `limit` bytes (without reading them) or cannot be read;
+    `remedy` is what to do about the first.
     """
     size = 0
     try:
@@ -116,10 +124,7 @@ def read_content(content: Path | ZipMember, label: str, limit: int) -> bytes:
     except OSError as error:
         raise UnreadableError(f"{label} cannot be read: {error.strerror}.") from None
     if max(size, len(data)) > limit:
-        raise UnreadableError(
-            f"{label} has more than {megabytes(limit)} MB. Clear its outputs and hand it in again, or raise "
-            "limits.notebook_mb in course.yml."
-        )
+        raise UnreadableError(f"{label} has more than {megabytes(limit)} MB. {remedy}")
     return data
 
 

@@ -9,7 +9,7 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from autograder.sandbox.limits import WorkerLimits
@@ -119,6 +119,17 @@ class Worker:
             return None
         return {**error, "limit": self.limits.behind(error)}
 
+    def place(self, files: Mapping[str, bytes]) -> dict[str, str]:
+        """Lay files where the submission can read them and nothing can change them, before its first cell
+        runs; their paths, by name. Raises `SandboxError`.
+        """
+        request = {"op": "files", "files": [[name, len(content)] for name, content in files.items()]}
+        try:
+            reply = self._ask(request, HELLO_SECONDS, list(files.values()))
+            return {name: str(path) for name, path in zip(files, reply["ok"], strict=True)}
+        except (WorkerLost, KeyError, TypeError, ValueError) as error:
+            raise SandboxError("A worker could not be given the files of a submission.") from error
+
     def fork(self, seed: int, call_seconds: float, upcall: Upcall | None = None) -> TestProcess:
         """A copy of the loaded state for one test."""
         ours, theirs = socket.socketpair()
@@ -152,10 +163,10 @@ class Worker:
         except (WorkerLost, KeyError, TypeError, IndexError):
             return None
 
-    def _ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+    def _ask(self, request: dict[str, Any], seconds: float, buffers: Sequence[bytes] = ()) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
         try:
-            self._process.channel.send(request, deadline=deadline)
+            self._process.channel.send(request, buffers, sum(map(len, buffers)), deadline)
             reply, _ = self._process.channel.receive(deadline)
         except Deadline:
             self._process.kill()

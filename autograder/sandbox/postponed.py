@@ -66,13 +66,16 @@ class _Settings(MutableMapping[str, Any]):
 
 def postpone_matplotlib() -> None:
     """Put the stand-ins in place. Nothing happens where matplotlib is not installed or loaded already."""
-    if "matplotlib" in sys.modules or importlib.util.find_spec("matplotlib") is None:
+    if "matplotlib" in sys.modules or (real := importlib.util.find_spec("matplotlib")) is None:
         return
     settings = _Settings()
     for name in _NAMES:
         module = _Postponed(name)
-        # Libraries look whether a package is there by its specification.
-        module.__dict__["__spec__"] = importlib.machinery.ModuleSpec(name, None)
+        # Libraries look by the specification whether a package is there, and where its files are.
+        specification = importlib.machinery.ModuleSpec(name, None)
+        if name == real.name:
+            specification.submodule_search_locations = real.submodule_search_locations
+        module.__dict__["__spec__"] = specification
         module.__dict__["rcParams"] = settings
         sys.modules[name] = module
     sys.modules["matplotlib"].__dict__["pyplot"] = sys.modules["matplotlib.pyplot"]

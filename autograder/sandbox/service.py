@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import linecache
 import operator
+import shutil
+import tempfile
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -65,6 +67,7 @@ class Service:
         self._upcall = upcall
         self._objects: dict[int, Any] = {}
         self._replaced: dict[str, Any] = {}
+        self._folders: list[str] = []
 
     def handle(self, request: Any, payload: bytearray | bytes) -> tuple[dict[str, Any], list[Any], int]:
         """One request: (reply header, buffers, bytes). Never raises but for KeyboardInterrupt."""
@@ -105,7 +108,10 @@ class Service:
         return {"kind": kind, "type": type_name, "text": text, "where": where[-4:]}
 
     def restore(self) -> None:
-        """Put back what `given` replaced."""
+        """Put back what `given` replaced, and remove the folders that were made."""
+        for folder in self._folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._folders.clear()
         for name, original in self._replaced.items():
             if original is _MISSING:
                 self.namespace.pop(name, None)
@@ -141,6 +147,9 @@ class Service:
             return self._lookup(request["name"])
         if operation == "defined":
             return request["name"] in self.namespace
+        if operation == "folder":
+            self._folders.append(tempfile.mkdtemp())
+            return self._folders[-1]
         if operation == "given":
             for name in request["names"]:
                 self._give(name)

@@ -183,7 +183,7 @@ def serve_submission(
     tests = 0
     while True:
         try:
-            request, _ = channel.receive()
+            request, payload = channel.receive()
             operation = request["op"]
             if operation == "cell":
                 try:
@@ -195,6 +195,10 @@ def serve_submission(
                     reply: dict[str, Any] = {"ok": None}
                 except BaseException as error:
                     reply = {"err": service.describe(error)}
+            elif operation == "files":
+                places = _lay_out(request["files"], payload, box, landlock=landlock)
+                box = f"{box}/work"
+                reply = {"ok": places}
             elif operation == "fork":
                 _, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
                 tests += 1
@@ -226,6 +230,33 @@ def serve_submission(
             channel.send(reply)
         except (PeerClosed, WireError, KeyError, TypeError):
             os._exit(0)
+
+
+def _lay_out(files: Sequence[Sequence[Any]], payload: bytearray, box: str, *, landlock: bool) -> list[str]:
+    """Write what was handed in with the notebook into a folder of its own in `box`, beside another one to
+    work in, outside of which this process and its forks write nothing from here on. No cell has run yet.
+    """
+    os.mkdir(f"{box}/files")  # noqa: PTH102
+    places, begin = [], 0
+    for name, size in files:
+        place = f"{box}/files/{name}"
+        file = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
+        with open(file, "wb") as stream:  # noqa: PTH123
+            stream.write(memoryview(payload)[begin : begin + size])
+        places.append(place)
+        begin += size
+    os.mkdir(f"{box}/work")  # noqa: PTH102
+    _work_in(f"{box}/work", landlock=landlock)
+    return places
+
+
+def _work_in(folder: str, *, landlock: bool) -> None:
+    """Make a folder this process's home, and the only place where it writes."""
+    os.chdir(folder)
+    os.environ["HOME"] = os.environ["TMPDIR"] = folder
+    tempfile.tempdir = None
+    if landlock:
+        kernel.confine_writes(folder)
 
 
 def _ended() -> list[list[int]]:
@@ -267,11 +298,7 @@ def _serve_test(
     kernel.forget_descriptors(sock.fileno(), _most_descriptors())
     try:
         os.mkdir(folder)  # noqa: PTH102
-        os.chdir(folder)
-        os.environ["HOME"] = os.environ["TMPDIR"] = folder
-        tempfile.tempdir = None
-        if landlock:
-            kernel.confine_writes(folder)
+        _work_in(folder, landlock=landlock)
     except OSError:
         pass  # a full or vanished box is the submission's own doing; it can still compute
     random.seed(seed)

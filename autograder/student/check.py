@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.checking.diagnosis import explain_by_families
-from autograder.checking.failure import fail
+from autograder.checking.failure import NoFile, fail
 from autograder.checking.namespace import Namespace, parameter_names
 from autograder.checking.proxy import Student, local_student
 from autograder.checking.rendering import panel_html, panel_text
@@ -36,16 +36,29 @@ class NotebookContext:
 
     seed = SEED
 
-    def __init__(self, namespace: dict[str, Any]) -> None:
-        self._namespace = namespace
+    def __init__(self, namespace: dict[str, Any], folder: Path) -> None:
+        self._namespace, self._folder = namespace, folder
 
     @contextmanager
     def student(self, seed: int, given: Sequence[str]) -> Iterator[Student]:
         """The notebook's functions; `given` needs a reference and is left out."""
         with local_student(
-            self._namespace, _is_notebook_file, seed=seed, parameter_names=parameter_names(self._namespace)
+            self._namespace,
+            _is_notebook_file,
+            seed=seed,
+            parameter_names=parameter_names(self._namespace),
+            files=self._file,
         ) as student:
             yield student
+
+    def _file(self, name: str, beside: Sequence[str]) -> str:
+        """A file beside the notebook; it is the student's own, so that nothing about it is checked."""
+        for file_name in beside:
+            if (self._folder / file_name).is_file():
+                return str((self._folder / file_name).resolve())
+        raise NoFile(
+            f"There is no {' or '.join(beside) or name} beside the notebook yet. Run the cell that saves it."
+        )
 
     def reference(self) -> Namespace:
         """Fails: the solution is not in the student's hands."""
@@ -72,7 +85,7 @@ def check_namespace(question: str, namespace: dict[str, Any], suite_file: Path) 
             close = get_close_matches(question, known, 1)
             hint = f'Did you mean check("{close[0]}")?' if close else f"There are: {', '.join(known)}."
             raise CheckError(f"{suite_file.name} has no check called {question!r}. {hint}")
-        runs = suite.run(NotebookContext(namespace), tests)
+        runs = suite.run(NotebookContext(namespace, suite_file.parent), tests)
         explain_by_families(runs)
         return [run.result for run in runs]
 

@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 # Tests are imported without touching sys.path (--import-mode=importlib), so these are registered by hand.
-for _name in ("tiny_course", "gradebook_course", "damage_course", "damage_bank", "dask_cluster", "fuzz_wire"):
+for _name in (
+    "tiny_course", "gradebook_course", "weights_course", "damage_course", "damage_bank", "dask_cluster",
+    "fuzz_wire",
+):  # fmt: skip
     if _name not in sys.modules:
         _spec = importlib.util.spec_from_file_location(_name, Path(__file__).with_name(f"{_name}.py"))
         assert _spec is not None and _spec.loader is not None

@@ -415,6 +415,7 @@ def test_every_error_of_the_engine_is_plain() -> None:
     internal = {
         "CheckFailure", "StudentError", "WireError", "PeerClosed", "Deadline", "WorkerLost", "CallTimeout",
         "NotThere", "UnreadableError", "IntakeError", "ArchiveError", "RegionError", "SubmissionRefused",
+        "NoFile", "WeightsError",
     }  # fmt: skip
     for module in pkgutil.walk_packages(autograder.__path__, "autograder."):
         for name, kind in vars(importlib.import_module(module.name)).items():

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -35,6 +36,7 @@ from autograder.course.results import SubmissionResult
 from autograder.gradebook import default_url
 from autograder.gradebook.copies import grade_cells_from, write_graded_copy
 from autograder.grading import grade_one
+from autograder.notebook.handedin import HandedIn
 
 
 @pytest.fixture
@@ -59,7 +61,9 @@ def graded_by_fake(monkeypatch: pytest.MonkeyPatch, results: dict[str, Submissio
     """Let `grade_one` give these results; the students it was asked for are in the list."""
     asked: list[str] = []
 
-    def grade_one(assignment: Assignment, raw: bytes, student: str) -> SubmissionResult:
+    def grade_one(
+        assignment: Assignment, raw: bytes, student: str, files: Sequence[HandedIn]
+    ) -> SubmissionResult:
         asked.append(student)
         assert raw == (assignment.root / "submitted" / student / "tiny" / "tiny.ipynb").read_bytes()
         return results[student]
