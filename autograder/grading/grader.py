@@ -8,12 +8,14 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Container, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from autograder.checking.diagnosis import Diagnostician
 from autograder.checking.mistakes import MistakesError, read_mistakes
-from autograder.checking.namespace import load_cells, solution_label
+from autograder.checking.namespace import gradable_cells, load_cells, solution_label
 from autograder.checking.runner import Suite, SuiteError, SuiteTest, TestRun, run_suite
 from autograder.course import Assignment
 from autograder.course.results import QuestionResult, SubmissionResult, question_points
@@ -21,7 +23,7 @@ from autograder.datasets import data_root
 from autograder.grading.identity import numbers_seed, suite_files
 from autograder.grading.journal import Kept
 from autograder.grading.session import LoadedSubmission, SandboxContext
-from autograder.grading.zygotes import Zygotes
+from autograder.grading.zygotes import Zygotes, needs
 from autograder.notebook.cells import Cell
 from autograder.notebook.handedin import HandedIn, own_files, read_files, submission_digest
 from autograder.notebook.intake import Intake, IntakeError, read_release, read_submission
@@ -251,6 +253,7 @@ def _sandbox(assignment: Assignment, options: Options) -> Zygote:
     """
     wanted = Profile(
         torch=assignment.torch,
+        preload=needs(gradable_cells(read_source(assignment.source)), torch=assignment.torch),
         forbid=assignment.forbid,
         secret=(assignment.root, data_root()),
     )
@@ -275,7 +278,7 @@ def with_grader(assignment: Assignment, body: Callable[[Grader], T], options: Op
             if not chosen.unsafe_no_sandbox:
                 prove(zygote, [assignment.source, *suite_files(assignment)])
 
-        zygote = _sandbox(assignment, chosen)
+        zygote = starting.result()
         try:
             proven(zygote)
             grader = Grader(assignment, suite, Zygotes(zygote, proven), chosen)
@@ -287,7 +290,16 @@ def with_grader(assignment: Assignment, body: Callable[[Grader], T], options: Op
         finally:
             grader.close()
 
-    return run_suite(suite_files(assignment), inside)
+    # Both import PyTorch for most of the time that they take, the sandbox in a process of its own, which the
+    # kernel ends with the thread that started it.
+    with ThreadPoolExecutor(1) as beside:
+        starting = beside.submit(_sandbox, assignment, chosen)
+        try:
+            return run_suite(suite_files(assignment), inside)
+        except BaseException:
+            with suppress(Exception):  # it has been raised already, or this is why nobody came to use it
+                starting.result().close()
+            raise
 
 
 __all__ = ["Graded", "Grader", "MistakesError", "Options", "SuiteError", "with_grader"]

@@ -36,7 +36,11 @@ def processors(job: int, jobs: int) -> set[int]:
 
 
 class Pool:
-    """`count` grader processes. Use as a context manager; `sandbox` is known once it is entered."""
+    """`count` grader processes. Use as a context manager; `sandbox` is known once it is entered.
+
+    The first starts alone, with all processors, so that the first verdicts come early; the others start on
+    their own processors while it grades, and get submissions as soon as they are ready.
+    """
 
     def __init__(self, assignment: Assignment, options: Options, count: int) -> None:
         self._assignment, self._options, self._count = assignment, options, count
@@ -44,10 +48,10 @@ class Pool:
         self.sandbox: list[str] = []
 
     def __enter__(self) -> Pool:
-        self._jobs = [self._start(number) for number in range(self._count)]
         try:
-            for job in self._jobs:
-                self.sandbox = job.ready()
+            self._jobs.append(self._start(0, alone=True))
+            self.sandbox = self._jobs[0].ready()
+            self._jobs += [self._start(number) for number in range(1, self._count)]
         except BaseException:
             self.__exit__()
             raise
@@ -59,18 +63,22 @@ class Pool:
         for job in self._jobs:
             job.end()
 
-    def _start(self, number: int) -> GraderProcess:
-        return GraderProcess(self._assignment, self._options, processors(number, self._count))
+    def _start(self, number: int, *, alone: bool = False) -> GraderProcess:
+        return GraderProcess(self._assignment, self._options, processors(number, self._count), alone=alone)
 
     def grade(self, tasks: Sequence[Task]) -> Iterator[Graded]:
         """Results as they come, in no particular order."""
         waiting = deque((task, 1) for task in tasks)
         attempts: dict[int, int] = {}
-        for job in self._jobs:
-            self._feed(job, waiting, attempts)
+        starting = {job.connection: job for job in self._jobs[1:]}
+        self._feed(self._jobs[0], waiting, attempts)
         while any(job.task is not None for job in self._jobs):
             busy = {job.connection: job for job in self._jobs if job.task is not None}
-            for connection in wait(list(busy)):
+            for connection in wait([*busy, *starting]):
+                if (job := starting.pop(connection, None)) is not None:  # type: ignore[call-overload]
+                    job.ready()
+                    self._feed(job, waiting, attempts)
+                    continue
                 job = busy[connection]  # type: ignore[index]
                 task = job.task
                 assert task is not None

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -77,12 +78,22 @@ def ended_on_it(assignment: Assignment, task: Task) -> Graded:
 
 
 class GraderProcess:
-    """The other end: starts the process, hands it tasks, reads its answers."""
+    """The other end: starts the process, hands it tasks, reads its answers.
 
-    def __init__(self, assignment: Assignment, options: Options, share: set[int]) -> None:
+    Args:
+        assignment: what is graded.
+        options: how.
+        share: the processors that it keeps to; all where empty.
+        alone: it may start on all processors, and keeps to its share once it is ready.
+    """
+
+    def __init__(
+        self, assignment: Assignment, options: Options, share: set[int], *, alone: bool = False
+    ) -> None:
         ours, theirs = socket.socketpair()
         self.connection = Connection(ours.detach())
         self.task: Task | None = None
+        self._is_ready = False
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "autograder.grading.process", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
@@ -90,7 +101,7 @@ class GraderProcess:
         )
         theirs.close()
         with contextlib.suppress(OSError):  # it has ended: `ready` will see that
-            self.connection.send((assignment, options, share))
+            self.connection.send((assignment, options, share, alone))
 
     def ready(self) -> list[str]:
         """Wait until it can grade; the layers of its sandbox. Raises `JobError`."""
@@ -100,6 +111,7 @@ class GraderProcess:
             raise JobError("A grader process ended while it was starting.") from None
         if kind != "ready":
             raise JobError(str(value))
+        self._is_ready = True
         return list(value)
 
     def give(self, task: Task | None) -> None:
@@ -127,7 +139,7 @@ class GraderProcess:
         """End it, and wait until it has."""
         self.let_go()
         try:
-            self.process.wait(2)
+            self.process.wait(2 if self._is_ready else 0)  # while it starts, it would not see it
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -138,11 +150,10 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
     connection = Connection(descriptor)
     try:
-        assignment, options, share = connection.recv()
-        if share:
-            with contextlib.suppress(OSError):  # a processor may have gone: then all of them will do
-                os.sched_setaffinity(0, share)
-        _serve(connection, assignment, options)
+        assignment, options, share, alone = connection.recv()
+        if not alone:
+            _keep_to(share, [0])
+        _serve(connection, assignment, options, share)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     except Exception as error:
@@ -150,8 +161,15 @@ def main(descriptor: int) -> None:
             connection.send(("failed", str(error)))
 
 
-def _serve(connection: Connection, assignment: Assignment, options: Options) -> None:
+def _keep_to(share: set[int], processes: Sequence[int]) -> None:
+    for process in processes if share else ():
+        with contextlib.suppress(OSError):  # a processor may have gone: then all of them will do
+            os.sched_setaffinity(process, share)
+
+
+def _serve(connection: Connection, assignment: Assignment, options: Options, share: set[int]) -> None:
     def serve(grader: Grader) -> None:
+        _keep_to(share, [0, *grader.zygotes.pids])
         connection.send(("ready", grader.sandbox))
         while True:
             task = connection.recv()

@@ -23,6 +23,8 @@ from autograder.sandbox.removal import remove_tree
 from autograder.sandbox.verdicts import SandboxError
 
 START_SECONDS = 120.0
+PRELOADED = frozenset({"pictures", "torchvision", "optimizers"})
+"""matplotlib with IPython; torchvision; what PyTorch loads for its first optimiser, some 900 modules."""
 LAYERS = ("landlock", "seccomp", "rlimits", "namespaces")
 
 
@@ -31,8 +33,10 @@ class Profile:
     """What workers of one zygote may do."""
 
     torch: bool = False
-    pictures: bool = False
-    """Import matplotlib and IPython beforehand, not when a submission first uses them."""
+    preload: frozenset[str] = frozenset()
+    """What is imported beforehand and not when a submission first uses it, of PRELOADED: what is loaded costs
+    every fork.
+    """
     forbid: tuple[str, ...] = ()
     secret: tuple[Path, ...] = ()
     """Folders to hide even where they lie inside the interpreter's: the course, the data root."""
@@ -117,7 +121,7 @@ class Zygote:
         theirs.close()
         config = {
             "torch": profile.torch,
-            "pictures": profile.pictures,
+            "preload": sorted(profile.preload),
             "forbid": list(profile.forbid),
             "namespaces": profile.namespaces,
             "landlock": profile.landlock,
@@ -148,6 +152,11 @@ class Zygote:
         self.close()
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         """Whether it can still fork workers."""
         return self._process.poll() is None
@@ -168,11 +177,13 @@ class Zygote:
         return Worker(ours, limits or WorkerLimits(), box, own_pid_namespace=self.profile.namespaces)
 
     def close(self) -> None:
-        """End the zygote and with it all of its workers."""
+        """End the zygote and with it all of its workers. To end it twice does no harm."""
         self._end()
 
     def _end(self) -> bytes:
         """End it; what it wrote on stderr."""
+        if self._control.fileno() < 0:
+            return b""
         self._control.close()
         try:
             _, stderr = self._process.communicate(timeout=2)

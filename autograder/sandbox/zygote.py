@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 from autograder.sandbox import bans, kernel, pages, postponed, standins, syscalls
@@ -32,7 +33,7 @@ SPARE_PROCESSES = 256
 FIRST_WORKER_UID = 0x70000000  # above every range that distributions and container tools hand out
 
 
-def _import_libraries(torch: bool, pictures: bool) -> None:
+def _import_libraries(torch: bool, preload: Sequence[str]) -> None:
     import dataclasses  # noqa: F401
     import functools  # noqa: F401
     import itertools  # noqa: F401
@@ -44,7 +45,7 @@ def _import_libraries(torch: bool, pictures: bool) -> None:
     import numpy.lib.stride_tricks
 
     np.linalg.norm(np.random.default_rng(0).normal(size=(8, 8)) @ np.ones((8, 8)))
-    if pictures:
+    if "pictures" in preload:
         _import_what_draws()
     else:
         postponed.postpone_matplotlib()
@@ -55,12 +56,13 @@ def _import_libraries(torch: bool, pictures: bool) -> None:
         # One thread before the first operation: a forked child of a process with a thread pool hangs.
         torch_module.set_num_threads(1)
         functional.conv2d(torch_module.randn(1, 1, 8, 8), torch_module.randn(1, 1, 3, 3))
-        # The first optimiser imports some 900 modules, which would take each test more than a second.
-        torch_module.optim.SGD([torch_module.nn.Parameter(torch_module.zeros(1))], lr=0.1)
+        if "optimizers" in preload:  # it would take each test that makes one more than a second
+            torch_module.optim.SGD([torch_module.nn.Parameter(torch_module.zeros(1))], lr=0.1)
         # What its first call looks up may be banned by the time that a submission seeds.
         torch_module.manual_seed(0)
+    if "torchvision" in preload:
         with contextlib.suppress(ImportError):
-            import torchvision.transforms.v2  # noqa: F401
+            pass
 
 
 def _import_what_draws() -> None:
@@ -81,7 +83,7 @@ def main(control_descriptor: int) -> None:
     kernel.die_with_parent()
     config = json.loads(control.recv(1 << 20))
     try:
-        _import_libraries(config["torch"], config["pictures"])
+        _import_libraries(config["torch"], config["preload"])
         standins.find_thread_pools()
         banned = bans.enforce(config["forbid"])
         kernel.adopt_orphans()
@@ -95,6 +97,7 @@ def main(control_descriptor: int) -> None:
     threads = _threads()
     gc.collect()
     gc.freeze()  # so that a child's garbage collector does not touch, and so copy, every page
+    pages.gather(regions)  # once for all: gathering only in each worker copied everything each time
     base_memory = isolate["base_memory"]
     control.send(json.dumps({"ready": True, "threads": threads}).encode())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grader's to handle

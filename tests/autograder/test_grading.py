@@ -552,21 +552,22 @@ def test_a_submission_that_kills_its_job_every_time_is_refused(
     class Job:
         """A job in a thread, which ends on one submission and on nothing else."""
 
-        def __init__(self, *_: object) -> None:
+        def __init__(self, *_: object, alone: bool = False) -> None:
             self.task: jobs.Task | None = None
             self.connection, self._theirs = multiprocessing.Pipe()
             threading.Thread(target=self._serve, daemon=True).start()
 
         def _serve(self) -> None:
             with suppress(EOFError, OSError):
+                self._theirs.send(["landlock"])
                 while (task := self._theirs.recv()) is not None:
                     if task.found.student == "poison":
                         break
                     self._theirs.send(jobs.refused(assignment, task, ""))
             self._theirs.close()
 
-        def ready(self) -> list[str]:
-            return ["landlock"]
+        def ready(self) -> Any:
+            return self.connection.recv()
 
         def give(self, task: jobs.Task | None) -> None:
             self.task = task

@@ -9,7 +9,7 @@ import pytest
 from autograder.checking.proxy import Student
 from autograder.course.models import Limits
 from autograder.grading.session import LoadedSubmission
-from autograder.grading.zygotes import Zygotes, seems_to_draw
+from autograder.grading.zygotes import Zygotes, needs, seems_to_draw
 from autograder.notebook.cells import Cell
 from autograder.sandbox.host import Profile, Zygote
 from autograder.sandbox.verdicts import SandboxError
@@ -70,6 +70,30 @@ def test_what_seems_to_draw(source: str, draws: bool) -> None:
     assert seems_to_draw(cells_of("x = 1", source)) is draws
 
 
+@pytest.mark.parametrize(
+    ("source", "needed"),
+    [
+        ("import torch\nx = torch.ones(2)", set()),
+        ("from torchvision.transforms import v2", {"torchvision"}),
+        ("import torch\nimport torchvision", {"torchvision"}),
+        ("# torchvision would do this in a line", set()),
+        ("step = torch.optim.Adam(model.parameters())", {"optimizers"}),
+        ("def fit(model, optimizer):\n    optimizer.step()\nplt.show()", {"optimizers", "pictures"}),
+    ],
+)  # fmt: skip
+def test_what_is_loaded_beforehand_for_torch(source: str, needed: set[str]) -> None:
+    assert needs(cells_of("x = 1", source), torch=True) == needed
+    assert needs(cells_of("x = 1", source), torch=False) == needed & {"pictures"}
+
+
+def test_who_needs_less_gets_what_is_running() -> None:
+    fullest = Zygotes(Zygote(Profile(preload=frozenset({"pictures"}))), lambda zygote: None)
+    try:
+        assert fullest.for_cells([]) is fullest.for_cells(cells_of("plt.show()"))
+    finally:
+        fullest.close()
+
+
 def test_the_usual_beginning_of_a_notebook_does_not_load_matplotlib(zygotes: Zygotes) -> None:
     sources = (SETTINGS, LOADED)
     assert asked(zygotes.for_cells(cells_of(*sources)), "loaded", *sources) is False
@@ -78,14 +102,14 @@ def test_the_usual_beginning_of_a_notebook_does_not_load_matplotlib(zygotes: Zyg
 def test_a_submission_that_draws_gets_it_loaded_and_warm(zygotes: Zygotes) -> None:
     sources = (SETTINGS, LOADED, DRAWING)
     zygote = zygotes.for_cells(cells_of(*sources))
-    assert zygote is zygotes.for_cells(cells_of("plt.show()")) and zygote.profile.pictures
+    assert zygote is zygotes.for_cells(cells_of("plt.show()")) and zygote.profile.preload == {"pictures"}
     assert asked(zygote, "loaded", *sources) is True
     assert asked(zygote, "drawn", *sources) == ([3.0, 2.0], 77.0)
 
 
 def test_who_hides_that_they_draw_draws_all_the_same(zygotes: Zygotes) -> None:
     plain = zygotes.for_cells([])
-    assert not plain.profile.pictures
+    assert not plain.profile.preload
     assert asked(plain, "drawn", SETTINGS, DRAWING) == ([3.0, 2.0], 77.0)
     later = "import matplotlib.animation\nfrom matplotlib import cm\ndef name():\n    return cm.__name__\n"
     assert asked(plain, "name", later) == "matplotlib.cm"
