@@ -1,5 +1,5 @@
-"""What the kernel takes for a fork that does nothing, with the libraries loaded: every test has one, so that no
-test sees what another left, and no grader that forks for each test can be faster than this.
+"""What the kernel takes for a fork that does nothing, with the libraries loaded: every test has one, so that
+no test sees what another left, and no grader that forks for each test can be faster than this.
 """
 
 from __future__ import annotations
