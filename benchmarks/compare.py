@@ -226,10 +226,11 @@ def save(
     )
     with_numpy, with_torch = (f"{forks[library] * 1e3:.1f}" for library in ("numpy", "torch"))
     limit = (
-        "Each test runs in a fork of its own, so that none sees what another left. A fork that does nothing\n"
-        f"takes {with_numpy} ms here with NumPy loaded and {with_torch} ms with PyTorch, and a tiny submission\n"
-        "with its twelve tests needs thirteen: a limit for any grader that keeps tests apart by forking. The\n"
-        f"main process takes {central * 1e3:.0f} ms for a submission of 02_knn (reading, gradebook, copy, page)."
+        "Each test runs in a fork of its own, so that none sees what another left. A fork that does\n"
+        f"nothing takes {with_numpy} ms here with NumPy loaded and {with_torch} ms with PyTorch, and a tiny\n"
+        "submission with its twelve tests needs thirteen: a limit for any grader that keeps tests apart by\n"
+        f"forking. The main process takes {central * 1e3:.0f} ms for a submission of 02_knn (reading,\n"
+        "gradebook, copy, page)."
     )
     known = ", ".join(f"{name} {number}" for name, number in versions.items())
     page = ["# Benchmarks", "", about, "", limit, "", f"Machine: {machine}. Versions: {known}.", "", *tables]
