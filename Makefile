@@ -44,14 +44,17 @@ notebooks: $(INSTALLED) ## Releases up to date; solution notebooks execute and g
 	@echo "== notebooks"
 	@$(BIN)/autograder build --check
 	@$(BIN)/autograder syllabus --check
-	@for slug in $$($(BIN)/python -c 'import autograder.course as c, pathlib; \
-	    print(*(a.slug for a in c.load_course(pathlib.Path(".")).published))'); do \
-	  folder=solutions/$$slug/; work=$$(mktemp -d); \
-	  cp $$folder*.ipynb tests/$$slug/test_public.py $$work/ && \
-	  env -u MPLBACKEND AUTOGRADER_DATA=$$work/none NBGRADER_EXECUTION=nbval $(BIN)/python -m pytest -q --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
-	    --nbval-cell-timeout 120 -p no:cacheprovider --rootdir $$work $$work/*.ipynb || exit 1; \
-	  rm -rf $$work; \
-	done
+	@$(BIN)/python -c 'import autograder.course as c, pathlib; \
+	    print(*(a.slug for a in c.load_course(pathlib.Path(".")).published), sep="\n")' \
+	  | xargs -P 2 -I SLUG $(MAKE) --no-print-directory notebook-SLUG
+
+notebook-%: $(INSTALLED)
+	@work=$$(mktemp -d) && cp solutions/$*/*.ipynb tests/$*/test_public.py $$work/ && \
+	  (cd $$work && env -u MPLBACKEND AUTOGRADER_DATA=$$work/none NBGRADER_EXECUTION=nbval \
+	    $(CURDIR)/$(BIN)/python -m pytest -q --nbval --nbval-current-env \
+	    --nbval-sanitize-with $(CURDIR)/tests/nbval.cfg --nbval-cell-timeout 120 -p no:cacheprovider \
+	    --rootdir $$work $$work/*.ipynb > $$work/log 2>&1); status=$$?; \
+	  echo "$*: $$(tail -n 1 $$work/log)"; test $$status = 0 || cat $$work/log; rm -rf $$work; exit $$status
 
 audit: $(INSTALLED) ## Right answers earn everything, the stub nothing, each mistake loses its own question only
 	@echo "== audit"

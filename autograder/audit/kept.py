@@ -23,9 +23,11 @@ from pydantic import TypeAdapter, ValidationError
 import autograder
 from autograder.audit.steps import Outcome, Step, TestInfo
 from autograder.checking.mistakes import Mistake
+from autograder.checking.namespace import gradable_cells
 from autograder.course import Assignment
 from autograder.course.files import cannot_write, write_whole
 from autograder.grading.identity import STATE_FOLDER, StateError, suite_files
+from autograder.notebook.percent import read_source
 
 ROOMS = ("checking", "course", "datasets", "grading", "notebook", "sandbox")
 """The rooms of the engine that a verdict depends on."""
@@ -60,6 +62,15 @@ def digest_of(files: Iterable[Path], root: Path) -> str:
     for path in files:
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
+
+
+def digest_of_solution(source: Path) -> str:
+    """Of what is graded of an assignment's source: its prose, and cells that only show, change no verdict.
+
+    Raises `SourceError`.
+    """
+    graded = [(cell.question, cell.source) for cell in gradable_cells(read_source(source))]
+    return hashlib.sha256(json.dumps(graded).encode()).hexdigest()[:16]
 
 
 class KeptSteps:
@@ -159,7 +170,8 @@ class KeptSteps:
     def _digest_of_assignment(self) -> str:
         assignment = self._assignment
         digest = hashlib.sha256()
-        files = [*suite_files(assignment), assignment.source, *assignment.all_own_files]
+        digest.update(digest_of_solution(assignment.source).encode())
+        files = [*suite_files(assignment), *assignment.all_own_files]
         digest.update(digest_of(files, assignment.root).encode())
         digest.update(assignment.model_dump_json(include=RULES).encode())
         digest.update(json.dumps(library_versions(), sort_keys=True).encode())

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autograder.audit.held_out import HeldOut
-from autograder.audit.kept import engine_digest, library_versions
+from autograder.audit.kept import digest_of_solution, engine_digest, library_versions
 from autograder.audit.proof import AuditReport
 from autograder.audit.survivors import EQUIVALENT, MutationCount
 from autograder.course import Assignment, Course
@@ -146,15 +146,16 @@ def write_ledger(course: Course, ledger: Ledger) -> Path:
 
 
 def source_digests(assignment: Assignment) -> dict[str, str]:
-    """The files of an assignment that its audit depends on."""
-    files = [*suite_files(assignment), assignment.source, *assignment.variants, *assignment.all_own_files]
+    """The files of an assignment that its audit depends on, with a digest of each; of the source as far as
+    it is graded. Raises `SourceError`.
+    """
+    files = [*suite_files(assignment), *assignment.variants, *assignment.all_own_files]
     files += [
         path for path in (assignment.mistakes, assignment.source.with_name(EQUIVALENT)) if path.exists()
     ]
-    return {
-        path.relative_to(assignment.root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        for path in files
-    }
+    digests = {path: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in files}
+    digests[assignment.source] = digest_of_solution(assignment.source)
+    return {path.relative_to(assignment.root).as_posix(): digest for path, digest in digests.items()}
 
 
 def mutants_hold(assignment: Assignment, before: Entry | None) -> bool:

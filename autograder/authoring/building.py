@@ -19,6 +19,8 @@ from autograder.course.files import write_whole
 from autograder.notebook.cells import Cell, SourceError
 from autograder.notebook.percent import read_source
 
+OUTPUTS = ("outputs", "execution_count")
+
 
 @dataclass(frozen=True)
 class BuildResult:
@@ -44,7 +46,8 @@ def build_assignment(
     ----------
     assignment : Assignment
     execute : bool
-        Whether to run the solution notebook. Without, the release alone is made: a quick look.
+        Whether to run the solution notebook. Without, the release is made, and the solution notebook only
+        where its code is as it was: it keeps the outputs that it has.
     check : bool
         Write nothing, run nothing: compare what is there with what would be built. The release must match
         byte for byte, the solution notebook cell for cell (its outputs are for nbval to compare).
@@ -78,6 +81,8 @@ def build_assignment(
         # The weights go with the outputs: training gives other ones on each machine.
         if not same or list(_missing_weights(assignment)):
             targets.update(weights)
+    elif (kept := _with_kept_outputs(assignment, solution_notebook(assignment, cells))) is not None:
+        targets[assignment.solution_notebook] = serialise(kept)
     written = []
     for path, content in targets.items():
         if not path.is_file() or path.read_bytes() != content:
@@ -186,7 +191,27 @@ def _solution_differences(assignment: Assignment, cells: list[Cell]) -> Iterator
 
 
 def _without_outputs(node: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in node.items() if key not in ("outputs", "execution_count")}
+    return {key: value for key, value in node.items() if key not in OUTPUTS}
+
+
+def _with_kept_outputs(assignment: Assignment, notebook: dict[str, Any]) -> dict[str, Any] | None:
+    """The notebook with the outputs of the one that is there; None where code has changed or was not run."""
+    old = _read_notebook(assignment.solution_notebook) or {"cells": []}
+    before, now = (
+        [cell for cell in each["cells"] if cell["cell_type"] == "code"] for each in (old, notebook)
+    )
+    if [cell["source"] for cell in before] != [cell["source"] for cell in now]:
+        return None
+    if any(cell["source"].strip() and cell.get("execution_count") is None for cell in before):
+        return None
+    outputs = iter(before)
+    cells = [
+        {**cell, **{key: value for key, value in next(outputs).items() if key in OUTPUTS}}
+        if cell["cell_type"] == "code"
+        else cell
+        for cell in notebook["cells"]
+    ]
+    return {**notebook, "cells": cells}
 
 
 def _read_notebook(path: Path) -> dict[str, Any] | None:

@@ -56,7 +56,9 @@ def build(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; fail where a build would change something.")
     ] = False,
-    execute: Annotated[bool, typer.Option(help="Run the solution notebook.")] = True,
+    execute: Annotated[
+        bool, typer.Option(help="Run the solution notebook; without, it keeps its outputs where it can.")
+    ] = True,
     course: CourseFolder = HERE,
 ) -> None:
     """Turn sources into executed notebooks and student releases."""

@@ -756,7 +756,7 @@ plt.show()
 # %% [markdown]
 # **What to take along.** A loss, its gradient, mini-batches, a penalty and an honest search: with these,
 # two matrix products per step learn a classifier that is smaller and far quicker than the nearest
-# neighbours. On photographs it is also better: with all 50,000 to learn from, this code reaches 39 % (SVM)
+# neighbours. On photographs it is also better: with all 50,000 to learn from, this code reaches 40 % (SVM)
 # to 41 % (softmax), the neighbours 34 %. On the digits, where neighbours are so close, it is a little worse.
 #
 # What it lacks you have seen in the plane: **one template per class, and straight edges.** A class that

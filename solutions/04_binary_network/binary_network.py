@@ -431,8 +431,8 @@ def backward(y, cache):
 check("backward")
 
 # %% [markdown]
-# As in assignment 1, compare with finite differences. Each parameter is moved by $\pm h$ on its own, here in
-# a small network on five random points.
+# As in assignment 1, compare with finite differences. Each parameter is moved a tiny step to either side on
+# its own, here in a small network on five random points.
 
 # %% tags=["show"]
 rng = np.random.default_rng(0)
@@ -472,9 +472,9 @@ show_images([*change, *templates], names + [""] * 8, rows=2, limit=0.8)
 # %% [markdown]
 # ## 4.6 Mini-batches
 #
-# A gradient over all pictures is exact and slow. A gradient over a few is noisy and quick, and its noise
-# averages out over many steps. So an **epoch**, one walk through the training set, is cut into mini-batches:
-# the examples are shuffled and taken, say, 32 at a time. If their number cannot be divided, the last batch is
+# In assignment 3 every step drew its batch afresh, and some pictures came twice before others came once. The
+# usual way is another one. An **epoch**, one walk through the training set, is cut into mini-batches: the
+# examples are shuffled and taken, say, 32 at a time. If their number cannot be divided, the last batch is
 # smaller; no example is left out. And each label has to stay with its picture.
 
 
@@ -502,9 +502,10 @@ def mini_batches(x, y, batch_size, seed):
 check("mini_batches")
 
 # %% [markdown]
-# How noisy is it? For batches of several sizes, the angle between the gradient of the batch and the gradient
-# of all training pictures. At 90° a batch knows nothing about the way down. A batch of one is a poor guide, a
-# batch of 32 a fair one, and eight times as many pictures do not make it eight times as good.
+# How noisy is the gradient of a batch? This time as an angle, for batches of several sizes: that between it
+# and the gradient of all training pictures. At 90° a batch knows nothing about the way down. A batch of one
+# is a poor guide, a batch of 32 a fair one, and eight times as many pictures do not make it eight times as
+# good.
 
 # %% tags=["show"]
 
@@ -670,7 +671,7 @@ plt.show()
 # %% [markdown]
 # The network knows its training pictures by heart in the end, and the validation loss stops falling long
 # before: the gap between the two lines is **overfitting**. More pictures narrow it; so will the penalty of
-# the next assignment.
+# assignment 3, which the next assignment brings back.
 #
 # Compare with the dashed line. On the drawn hands, dark or bright, on dark or bright paper, one template
 # leaves one picture in six wrong, and the network one in thirty or forty. (On the photographs, which all show

@@ -122,7 +122,7 @@ plt.show()
 # Each column of $W_1$ is a template, as in assignment 3; but there are $H$ of them, and none belongs to a
 # class. The **ReLU**, $\max(a, 0)$ for each element, lets a unit speak only when its template fits
 # better than $-b_1$. The scores then put together what the units say. The last layer has no ReLU: a score
-# may be negative.
+# may be negative. ($A$ and $Z$ are what assignment 4 called $a$ and $h$; its $z$ was the score.)
 #
 # Without the ReLU, $(X W_1) W_2 = X (W_1 W_2)$ would be a linear classifier with more work.
 
@@ -405,8 +405,8 @@ plt.show()
 # It knows the 50 by heart, and names clearly fewer of the others. That gap is **overfitting**.
 #
 # **Edges that bend.** Back to the points in the plane on which a linear classifier had to fail. Two hidden
-# units can only cut a corner; three fence the inner class in; fifty do so smoothly. The lines show where each
-# of the few hidden units begins to speak.
+# units can only cut out a strip, or a corner; three fence the inner class in; fifty do so smoothly. The lines
+# show where each of the few hidden units begins to speak.
 
 # %% tags=["show"]
 
@@ -569,7 +569,7 @@ plt.show()
 # ## 5.6 The search for hyper-parameters
 #
 # Three things have to be chosen now: the number of hidden units, the learning rate and the penalty. A grid of
-# five values for each would cost 125 runs, and try each learning rate only five times over. Draw the settings
+# five values for each would cost 125 runs, and would still try only five learning rates. Draw the settings
 # **at random** instead: 30 runs try 30 learning rates, 30 penalties and 30 sizes, and whichever of them turns
 # out to matter has been searched finely (Bergstra and Bengio, *Random search for hyper-parameter
 # optimization*, 2012). All three act by factors, so their *logarithms* are drawn evenly.
@@ -705,7 +705,7 @@ plt.show()
 # templates share the work of a class. A penalty trades what the network knows by heart for what it knows in
 # general. The validation set has now chosen among 30 settings, so its own figure is a little too good; the
 # test set's is not. On all of CIFAR-10, with 500 hidden units, the same functions reach 54 to 55 %, where the
-# linear classifier stops at 39 to 40 %.
+# linear classifier stops at 40 to 41 %.
 #
 # What it lacks: you derived the gradients for exactly *two* layers, in one piece. A third layer would mean
 # doing it all again. But look at the backward pass: each step needs only what comes from behind and what its

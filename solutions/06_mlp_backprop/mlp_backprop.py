@@ -281,8 +281,10 @@ check("relu_backward")
 # %% [markdown]
 # ## 6.3 Softmax and cross-entropy
 #
-# The last linear layer gives $K$ scores $s_{n,1}, \dots, s_{n,K}$ for each example. Softmax turns them into
-# probabilities, and the loss is the mean of $-\log$ of the probability that the right class $y_n$ gets:
+# The last linear layer gives $K$ scores $s_{n,1}, \dots, s_{n,K}$ for each example, one for each class. (From
+# here on the number of classes is $K$; the letter $C$ will be needed for the channels of an image.) Softmax
+# turns the scores into probabilities, and the loss is the mean of $-\log$ of the probability that the right
+# class $y_n$ gets:
 #
 # $$
 # p_{n,k} = \frac{e^{s_{n,k}}}{\sum_j e^{s_{n,j}}}
@@ -397,9 +399,9 @@ plt.show()
 # %% [markdown]
 # ## 6.4 The network
 #
-# The parameters of a network with $L$ linear layers are kept in one dictionary: `W1`, `b1`, ..., `WL`,
-# `bL`. The network is described by its sizes, such as `[784, 128, 64, 10]`: 784 inputs, two hidden layers,
-# 10 scores.
+# The parameters of a network with $L$ linear layers (a number, not the loss) are kept in one dictionary:
+# `W1`, `b1`, ..., `WL`, `bL`. The network is described by its sizes, such as `[784, 128, 64, 10]`: 784
+# inputs, two hidden layers, 10 scores.
 #
 # What numbers to begin with? Not zero: all units of a layer would compute the same, get the same gradient,
 # and remain copies of each other for good. Random, then, but of which size? A linear layer sums $D$
@@ -408,7 +410,9 @@ plt.show()
 #
 # $$ w \sim \mathcal N(0, \sigma^2), \qquad \sigma = \sqrt{2/D}, \qquad b = 0 , $$
 #
-# where $D$ is the number of inputs *of that layer* (He et al., 2015, *Delving deep into rectifiers*).
+# where $D$ is the number of inputs *of that layer* (He et al., 2015, *Delving deep into rectifiers*). With
+# $\sqrt{1/D}$, as in assignments 4 and 5, each ReLU would halve the mean square of the signal, which hardly
+# matters with one hidden layer and does with ten.
 
 
 # %% question="initialize"

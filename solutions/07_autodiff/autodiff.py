@@ -13,6 +13,8 @@
 # computes as usual, the engine takes notes, and then walks back through them. What is left to derive are the
 # gradients of some fifteen small **ops**, and you know most of them. At the end a network runs on your
 # engine, as deep as you like, and shows why the world went from sigmoid to ReLU.
+#
+# Fill each cell that says `# Write your code here.`, then run the `check(...)` cell below it.
 
 # %%
 import operator
@@ -1019,7 +1021,7 @@ class LinearClassifier:
 # no activation: the scores go into the loss as they are.
 #
 # The weights start as normal random numbers with mean 0 and standard deviation $\sqrt{2/D_\text{in}}$, where
-# $D_\text{in}$ is the number of rows of $W_l$ (assignment 9 says why), the biases at 0. Draw from
+# $D_\text{in}$ is the number of rows of $W_l$ (as in assignment 6), the biases at 0. Draw from
 # `np.random.default_rng(seed)`, so that equal seeds give equal networks.
 
 

@@ -23,6 +23,8 @@
 # backward pass wants to find again; nobody else looks into it. The backward pass takes `(dout, cache)`,
 # where `dout` is the upstream gradient $\partial L/\partial\,\text{out}$ and has the shape of `out`, and
 # returns the gradients in the order of the inputs, each in the shape of its input.
+#
+# Fill each cell that says `# Write your code here.`, then run the `check(...)` cell below it.
 
 # %%
 import matplotlib.pyplot as plt
@@ -90,7 +92,8 @@ plt.show()
 #
 # $$ \text{out} = XW + b, \qquad X: (N, D),\quad W: (D, M),\quad b: (M,),\quad \text{out}: (N, M). $$
 #
-# Mathematicians call such a map affine (linear would be without $b$), and so does the layer.
+# It is the linear layer of assignment 6, for examples of any shape. Mathematicians call such a map affine
+# (linear would be without $b$), and from here on so do we.
 
 
 # %% question="affine_forward"
@@ -383,8 +386,9 @@ plt.show()
 # %% [markdown]
 # ### How a gradient is checked
 #
-# Every backward pass in this course is compared with a numerical derivative. Why with the **central
-# difference**, and with which step $h$?
+# Every backward pass in this course is compared with a numerical derivative, and in assignment 6 you saw that
+# a step $h$ of about $10^{-5}$ serves best. Why the **central difference**, though, when the one-sided one
+# takes half the work?
 #
 # $$ f'(x) \approx \frac{f(x+h)-f(x)}{h}\;\;\text{(one-sided)}
 # \qquad f'(x)\approx \frac{f(x+h)-f(x-h)}{2h}\;\;\text{(central)} $$
@@ -543,8 +547,11 @@ plt.show()
 # the parameters are $W_1, b_1, \dots, W_L, b_L$, and the loss is the mean cross-entropy plus a penalty on
 # large weights (of *every* $W$; biases do not make a network more complicated):
 #
-# $$ L = \text{softmax loss} \;+\; \tfrac12\,\lambda\sum_{l=1}^{L}\lVert W_l\rVert^2,
+# $$ \text{loss} = \text{softmax loss} \;+\; \tfrac12\,\lambda\sum_{l=1}^{L}\lVert W_l\rVert^2,
 # \qquad \frac{\partial}{\partial W_l}\;\tfrac12\lambda\lVert W_l\rVert^2 = \lambda W_l . $$
+#
+# The factor $\tfrac12$, which assignments 3 and 5 did not have, takes away the 2 of the derivative: the same
+# penalty is now written with a `reg` ($\lambda$) twice as large.
 #
 # Write a loop that goes up through the layers and keeps each cache, and a loop that comes down and uses them,
 # last one first. The network trains when it is given labels: only then is anything dropped.
@@ -847,9 +854,9 @@ plt.show()
 # %% [markdown]
 # ## 8.7 The Solver
 #
-# What is left is the loop that you have written in every assignment so far. This is the last time: a `Solver`
-# trains *any* model that has a dictionary `params` and a method `loss(X, y)`. A network of your own, one of
-# the next assignment, or the smallest one that there is:
+# What is left is the loop that you have written in nearly every assignment so far. In NumPy this is the last
+# time: a `Solver` trains *any* model that has a dictionary `params` and a method `loss(X, y)`. A network of
+# your own, one of the next assignment, or the smallest one that there is:
 
 
 # %%
@@ -1183,11 +1190,11 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# **How deep, and from which start?** Everything so far depended on a number that we did not explain: the
-# scale of the weights at the start. Here are networks of 1 to 8 hidden layers with 64 units each, from seven
-# scales, and what they know after four epochs. Too small, and the signal dies out on its way through the
-# layers; too large, and it grows until a few units drown all others. The deeper the network, the narrower the
-# ridge between the two.
+# **How deep, and from which start?** Each network above got its `weight_scale`, the scale of the weights
+# at the start, by hand. How much depends on it? Here are networks of 1 to 8 hidden layers with 64 units
+# each, from seven scales, and what they know after four epochs. Too small, and the signal dies out on its
+# way through the layers; too large, and it grows until a few units drown all others. The deeper the
+# network, the narrower the ridge between the two.
 
 # %% tags=["show"]
 depths, scales = [1, 2, 3, 4, 6, 8], [0.01, 0.03, 0.1, 0.18, 0.3, 0.6, 1.2]
@@ -1220,7 +1227,8 @@ plt.show()
 # Layers that know nothing of each other, a network of any depth made from them, four update rules and a
 # Solver. From here on a new idea is a new layer, and everything else stays.
 #
-# Two things stay open. The ridge in the last picture lies at $0.18 \approx \sqrt{2/64}$ for deep networks:
-# that is no accident, and the next assignment derives it, together with a layer that makes the ridge wide.
-# And these networks see an image as a bag of pixels, in which a stroke has to be learned anew for each place
-# where it can be. On CIFAR-10 that ends somewhat above 50 %.
+# Two things stay open. The ridge in the last picture lies at $0.18 \approx \sqrt{2/64}$ for deep
+# networks: that is no accident but the scale of assignment 6, for 64 inputs. The next assignment takes it
+# to convolutions, and adds a layer that makes the ridge wide. And these networks see an image as a bag of
+# pixels, in which a stroke has to be learned anew for each place where it can be. On CIFAR-10 that ends
+# somewhat above 50 %.

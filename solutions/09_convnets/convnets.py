@@ -10,8 +10,8 @@
 # A convolutional layer uses two facts about images. *Neighbours belong together*, so a unit looks at a small
 # window only. *What is worth detecting in one place is worth detecting everywhere*, so all windows share one
 # set of weights. A hundred $5\times5$ filters on the same image need $75\cdot100 = 7{,}500$ weights. For the
-# first weights there are two answers, and you will write both: a formula for their scale, and layers that
-# make the scale matter less.
+# first weights there are two answers, and you will write both: the scale of assignment 6, now for filters as
+# well, and layers that make the scale matter less.
 #
 # In this assignment you write each layer of such a network, forward and backward, in plain NumPy:
 # convolution, pooling, four kinds of normalisation, an initialisation that keeps deep networks alive, and a
@@ -23,6 +23,8 @@
 # * A forward pass returns `(out, cache)`. The cache holds whatever *your* backward pass wants to find again;
 #   nobody else looks into it. The backward pass takes `(dout, cache)`, where `dout` is the upstream gradient
 #   $\partial L/\partial\,\text{out}$, and returns the gradients in the order of the inputs.
+#
+# Fill each cell that says `# Write your code here.`, then run the `check(...)` cell below it.
 
 # %%
 import time
@@ -119,7 +121,7 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# ## 1. Convolution
+# ## 9.1 Convolution
 #
 # A filter $w_f$ of shape $(C, HH, WW)$ is laid on a window of the image, multiplied with it element by
 # element, and the products are summed: one number. Moving the window by `stride` pixels at a time gives a
@@ -355,7 +357,7 @@ plt.show()
 # In the last picture the eighth row and the eighth column are zero: a $3\times3$ window with stride 2 never
 # reaches them.
 #
-# ## 2. Max pooling
+# ## 9.2 Max pooling
 #
 # A feature map says *where* a feature is, more exactly than a classifier needs to know. Max pooling keeps the
 # strongest answer of each window and forgets the rest: the map gets smaller, later layers get cheaper and see
@@ -470,7 +472,7 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# ## 3. Batch normalisation
+# ## 9.3 Batch normalisation
 #
 # During training each layer learns from inputs that the layers before it keep changing. Features drift to
 # different scales, some saturate, and one learning rate no longer suits them all. Batch normalisation (Ioffe
@@ -696,7 +698,7 @@ def spatial_batchnorm_backward(dout, cache):
 check("spatial_batchnorm_backward")
 
 # %% [markdown]
-# ## 4. Normalisation without a batch
+# ## 9.4 Normalisation without a batch
 #
 # Batch statistics get noisy when batches are small, and they make the output for one image depend on the
 # others. **Layer normalisation** (Ba, Kiros and Hinton, 2016) uses the same formula with the other axis: mean
@@ -872,12 +874,13 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# ## 5. How large should weights be at the start?
+# ## 9.5 How large should weights be at the start?
 #
-# A unit adds up `fan_in` products of weights and inputs. If the weights are independent with variance $v$,
-# the sum has the variance $\text{fan\_in}\cdot v\cdot \mathbb E[x^2]$: each layer multiplies the scale of its
-# input by a factor, and over many layers that factor is raised to a high power. ReLU throws away half of the
-# values and so halves $\mathbb E[x^2]$. The scale stays the same from layer to layer when (He et al., 2015,
+# Assignment 6 had the answer for linear layers, and it holds for filters too. A unit adds up `fan_in`
+# products of weights and inputs. If the weights are independent with variance $v$, the sum has the
+# variance $\text{fan\_in}\cdot v\cdot \mathbb E[x^2]$: each layer multiplies the scale of its input by a
+# factor, and over many layers that factor is raised to a high power. ReLU throws away half of the values
+# and so halves $\mathbb E[x^2]$. The scale stays the same from layer to layer when (He et al., 2015,
 # called Kaiming initialisation after its author's first name)
 #
 # $$
@@ -941,7 +944,7 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# ## 6. Convolution, fast
+# ## 9.6 Convolution, fast
 #
 # The four loops do the right thing tens of thousands of times, a few dozen multiplications at each turn; most
 # of the time is Python's. A matrix product does all of it at once. Write each window as one row of a matrix
@@ -1068,7 +1071,7 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# ## 7. A network of three layers
+# ## 9.7 A network of three layers
 #
 # Now the layers become a network:
 #
@@ -1189,8 +1192,8 @@ class ThreeLayerConvNet:
 check("three_layer_convnet")
 
 # %% [markdown]
-# The training loop is Adam, as you wrote it in the assignment on modular networks. It works for any network
-# with `params` and `loss`.
+# The training loop is Adam, as you wrote it in assignment 8. It works for any network with `params` and
+# `loss`.
 
 
 # %%
@@ -1256,8 +1259,8 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# Fifty images are learned by heart and yet say much about images never seen, because the filters are shared
-# by all positions. Now the whole training set.
+# Fifty images are learned by heart, and they say something about images never seen, too: much on the digits,
+# little on photographs. Now the whole training set.
 
 # %% tags=["show"]
 three_layer = ThreeLayerConvNet(
@@ -1315,7 +1318,7 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# ## 8. Any depth
+# ## 9.8 Any depth
 #
 # Deeper networks see more: after two $3\times3$ convolutions a unit has seen a $5\times5$ region, with
 # pooling in between a larger one. Your last class stacks any number $L$ of blocks,
@@ -1461,7 +1464,7 @@ check("deep_convnet")
 
 # %% [markdown]
 # **With and without batch normalisation**, six convolutions deep, from weights that are eight times too
-# small. Without normalisation the signal is lost on its way through the layers (section 5), and so is the
+# small. Without normalisation the signal is lost on its way through the layers (section 9.5), and so is the
 # gradient on its way back: the network learns nothing for a long time.
 
 # %% tags=["show"]

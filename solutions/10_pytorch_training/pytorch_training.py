@@ -10,7 +10,7 @@
 # are in the training set, and which only measure? Was the last batch, the short one, counted right? Are the
 # gradients of the step before still there? Does dropout still drop while the accuracy is measured? Which of
 # the sixty states that the weights went through is the one you keep? These are the questions of this
-# assignment, and the loop that you write here serves for all that follow.
+# assignment, and the loop that you write here comes back, with small changes, in all that follow.
 #
 # The task is to read the digits of American Sign Language: first a six against an eight, as in assignment 4,
 # then all ten, and handwritten digits besides.
@@ -243,8 +243,9 @@ check("num_correct")
 #    (N, 128) \xrightarrow{\text{Linear}} (N, 64) \xrightarrow{\text{ReLU, dropout}} (N, 64)
 #    \xrightarrow{\text{Linear}} (N, 10). $$
 #
-# Every hidden layer ends in a ReLU and in dropout; the last layer gives the logits as they are. `nn.Linear`
-# draws its own first weights, with a scale that fits.
+# Every hidden layer ends in a ReLU and in dropout; the last layer gives the logits as they are.
+# `nn.Linear` draws its own first weights, with a scale that fits. (It keeps its weight as (outputs,
+# inputs), the transpose of the $W$ of Part I, and computes $xW^\top + b$.)
 
 
 # %% question="build_mlp"
@@ -402,9 +403,10 @@ plt.show()
 #
 # ## 10.5 How long, and with which learning rate?
 #
-# A learning rate that is good at the end of training is too small at its beginning, and the very first steps,
-# from random weights, want to be small again. A common plan warms up linearly and then falls along half a
-# cosine. For epochs $e = 0, \dots, E - 1$, of which the first $w$ warm up to the peak rate $\eta$, and with a
+# A learning rate that is good at the end of training is too small at its beginning, and the very first
+# steps, from random weights, want to be small again. You know the plan from assignment 6: a linear
+# warm-up, then half a cosine. There it went step by step; here it goes by epochs, and need not end at 0.
+# For epochs $e = 0, \dots, E - 1$, of which the first $w$ warm up to the peak rate $\eta$, and with a
 # lower bound $\eta_0$,
 #
 # $$ \text{rate}(e) = \begin{cases}
@@ -594,9 +596,9 @@ plt.show()
 # ## 10.7 Looking for better settings
 #
 # Learning rate, dropout, width: none of them follows from a theory. A grid tries, say, three values of each,
-# and if only the learning rate matters, 27 runs have tried three learning rates. **Random search** draws
-# every setting anew for each run, and 27 runs have tried 27 (J. Bergstra and Y. Bengio, *Random Search for
-# Hyper-Parameter Optimization*, 2012).
+# and if only the learning rate matters, 27 runs have tried three learning rates. **Random search**, as in
+# assignment 5, draws every setting anew for each run, and 27 runs have tried 27 (J. Bergstra and Y. Bengio,
+# *Random Search for Hyper-Parameter Optimization*, 2012).
 #
 # A learning rate works by its order of magnitude. Drawn evenly between $10^{-4}$ and $10^{-1}$, nine of ten
 # would lie above $10^{-2}$; so its *logarithm* is drawn evenly,
@@ -635,9 +637,9 @@ def random_configs(space, num, seed):
 check("random_configs")
 
 # %% [markdown]
-# Twenty short runs, each with settings of its own. The left picture says at once what a table hides: below
-# $10^{-3}$ ten epochs are not enough, above $10^{-2}$ training breaks down, and in between the other settings
-# decide. Too much dropout is one of them.
+# Twenty short runs, each with settings of its own. The left picture says at once what a table hides: far
+# below $10^{-3}$ ten epochs are not enough, far above $10^{-2}$ training breaks down, and in between the
+# other settings decide. Too much dropout is one of them.
 
 # %% tags=["show", "timing"]
 space = {"peak": ("log", 1e-5, 1e-1), "dropout": ("uniform", 0.0, 0.6), "hidden": [32, 64, 128]}
@@ -823,7 +825,7 @@ plt.show()
 # ## What you have now
 #
 # A loop that measures what it says it measures, keeps its best weights, stops in time, and gives the same
-# result twice. It will train everything that follows.
+# result twice. In one form or another it will train everything that follows.
 #
 # The networks in it, though, are still those of Part I. They see an image as a list of pixels, and each
 # stroke has to be learned anew wherever it may stand. The next assignment puts convolutions in their place.

@@ -234,11 +234,12 @@ plt.show()
 # ## 11.3 The gradients of a convolution
 #
 # Now the layer as a Function. The forward pass may use `F.conv2d`; what is yours is the backward pass. With
-# the columns $X_n$ of image $n$ and the upstream gradient $D_n$, reshaped to $(F, L)$,
+# the columns $X_n$ of image $n$ and the upstream gradient $D_n$, reshaped to $(F, L)$ (where $L$ still counts
+# the places), the gradients of the loss are
 #
-# $$ \frac{\partial L}{\partial W} = \sum_n D_n X_n^\top, \qquad
-#    \frac{\partial L}{\partial b} = \sum_n D_n \mathbf 1, \qquad
-#    \frac{\partial L}{\partial X_n} = W^\top D_n, $$
+# $$ \mathrm dW = \sum_n D_n X_n^\top, \qquad
+#    \mathrm db = \sum_n D_n \mathbf 1, \qquad
+#    \mathrm dX_n = W^\top D_n, $$
 #
 # and the gradient with respect to the image adds up, for each pixel, what comes back from all the windows
 # that it was in: `F.fold` does that, the transpose of `F.unfold`.
@@ -315,7 +316,8 @@ check("conv2d_function")
 #
 # A block is a convolution of $3\times3$ with padding 1, which keeps height and width; batch normalisation; a
 # ReLU; and max pooling, which halves them. (The convolution needs no bias: batch normalisation would subtract
-# it again.) From block to block the image gets smaller and the channels more.
+# it again. And `nn.BatchNorm2d` counts its momentum the other way round than assignment 9: its 0.1 is the
+# share of the *new* value.) From block to block the image gets smaller and the channels more.
 #
 # At the end stands **global pooling**: each channel's map becomes a single number, its mean or its maximum,
 # and a linear layer turns these into logits. The last block has no max pooling of its own. Nothing in such a

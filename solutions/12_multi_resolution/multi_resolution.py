@@ -151,8 +151,7 @@ plt.show()
 #
 # The images of a batch are one tensor, so they must have one size. The first way to train with several sizes
 # is to let every batch have its own: the examples are sorted by size, shuffled, and cut into batches. Then
-# the
-# *batches* are shuffled as well, or the network would see all small images first and all large ones last.
+# the *batches* are shuffled as well, or the network would see all small images first and all large ones last.
 
 
 # %% question="batches_by_size"

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 14. Pretrained models
 #
-# Thirteen assignments began with random weights. Most real work does not: somebody has trained a network
-# on a million photographs already, and its weights are a file. This assignment opens one.
+# Thirteen assignments began from nothing. Most real work does not: somebody has trained a network on a
+# million photographs already, and its weights are a file. This assignment opens one.
 #
 # A pretrained network is easy to run and easy to run *wrong*. It expects its pictures in the one form in
 # which it got them in training: a size, a range of numbers, an order of the channels. Give it another,
@@ -517,8 +517,9 @@ for i in surest_mistakes(z, y, 10):
 # $$ \text{conf}_b = \frac1{n_b}\sum_{i \in b} \hat p_i, \qquad
 #    \text{acc}_b = \frac1{n_b}\sum_{i \in b} [\hat y_i = y_i]. $$
 #
-# Plotted against each other they make the **reliability diagram**: calibrated is the diagonal. A bin
-# without examples has neither, and is left out of the diagram: its two numbers are NaN.
+# Plotted against each other they make the **reliability diagram** of assignment 10, now with equal bins:
+# calibrated is the diagonal. A bin without examples has neither, and is left out of the diagram: its two
+# numbers are NaN.
 
 
 # %% question="reliability"
@@ -554,7 +555,7 @@ check("reliability")
 # diagonal, where each bin counts by its examples (M. P. Naeini, G. F. Cooper and M. Hauskrecht,
 # *Obtaining Well Calibrated Probabilities Using Bayesian Binning*, 2015),
 #
-# $$ \text{ECE} = \sum_{b=1}^{B} \frac{n_b}{N}\,\big|\text{acc}_b - \text{conf}_b\big|. $$
+# $$ \text{ECE} = \sum_{b=0}^{B-1} \frac{n_b}{N}\,\big|\text{acc}_b - \text{conf}_b\big|. $$
 
 
 # %% question="expected_calibration_error"

@@ -202,6 +202,8 @@ for what, names in stages.items():
 # $$ \min_{W, b}\; -\frac1N \sum_{n} \log \text{softmax}(W f_n + b)_{y_n}
 #    + \frac{\lambda}{2} \lVert W \rVert^2, \qquad f: (N, D),\; W: (K, D),\; b: (K,). $$
 #
+# ($W$ has the shape in which `nn.Linear` keeps it, one row for each class.)
+#
 # With a hundred or two of examples and 1,280 numbers for each, the examples can always be separated, and
 # without the penalty the weights would grow for ever. With it the problem is convex: there is **one**
 # best head, and it does not matter how one gets there. Mini-batches, learning rates and epochs are not
@@ -244,7 +246,7 @@ def fit_head(features, labels, num_classes, decay):
 check("fit_head")
 
 # %% [markdown]
-# Which $\lambda$? The validation pictures decide. Standardized features (mean 0 and deviation 1 over the
+# Which $\lambda$? The validation pictures decide. Standardised features (mean 0 and deviation 1 over the
 # *training* pictures) make the numbers of all features comparable. To the right, the 1,280 features of
 # all test pictures in two dimensions, by t-SNE, which keeps near what is near (L. van der Maaten and G.
 # Hinton, *Visualizing Data using t-SNE*, 2008). The network has never been taught these classes.
@@ -286,8 +288,8 @@ plt.show()
 # knew.
 #
 # So while fine-tuning everything is in training mode (dropout shall drop), but **each batch normalisation
-# stays in eval mode**. And since `model.train()` switches all modules, this has to be done again in every
-# epoch, after each validation.
+# stays in eval mode**. And since a model's own switch sets all its modules, this has to be done again in
+# every epoch, after each validation.
 
 
 # %% question="training_mode"
@@ -457,7 +459,7 @@ plt.show()
 # reads it, and executes nothing.
 
 
-# %%
+# %% tags=["given"]
 def two_rates(model, name, rates):
     """An optimiser with two groups, for trying things out: the first module of a Sequential, and all others.
 
@@ -584,9 +586,9 @@ def fine_tune(model, optimizer, train_loader, val_loader, num_epochs, patience, 
             optimizer.step()
             total, count = total + loss.item() * len(targets), count + len(targets)
         history["train_loss"].append(total / count)
-        model.eval()
+        model = model.eval()
         total = count = 0
-        with torch.no_grad():
+        with torch.inference_mode():
             for inputs, targets in val_loader:
                 total += F.cross_entropy(model(inputs), targets, reduction="sum").item()
                 count += len(targets)
@@ -823,7 +825,7 @@ def grad_cam(model, layer, picture, label):
     kept = {}
     modes = [(module, module.training) for module in model.modules()]
     handle = model.get_submodule(layer).register_forward_hook(lambda m, inputs, out: kept.update(A=out))
-    model.eval()
+    model.train(False)
     with torch.enable_grad():
         logits = model(picture[None].detach().clone().requires_grad_())
         (slope,) = torch.autograd.grad(logits[0, label], kept["A"])
@@ -900,13 +902,13 @@ def transfer(pictures, labels, seed):
     network = load_backbone()
     x = prepare(pictures, 96)
     f = embed(network, torch.cat([x, x.flip(3)])).double()  # their mirror images as well
-    mu, sigma = f.mean(dim=0), f.std(dim=0) + 1e-3
-    f = (f - mu) / sigma
+    center, spread = f.mean(dim=0), f.std(dim=0) + 1e-3
+    f = (f - center) / spread
     # Least squares with a penalty: as many equations as there are pictures.
     targets = F.one_hot(labels.repeat(2)).double() - 1 / (labels.max() + 1)
-    W = (f.T @ torch.linalg.solve(f @ f.T + 10_000 * torch.eye(len(f)).double(), targets)).T / sigma
+    W = (f.T @ torch.linalg.solve(f @ f.T + 10_000 * torch.eye(len(f)).double(), targets)).T / spread
     network._fc = nn.Linear(*W.T.shape)
-    network._fc.load_state_dict({"weight": W, "bias": -W @ mu})
+    network._fc.load_state_dict({"weight": W, "bias": -W @ center})
     return Prepared(network, 96)
     ### END SOLUTION
 
@@ -936,8 +938,9 @@ plt.show()
 # The lesson that this one descends from used **VGG16** (K. Simonyan and A. Zisserman, *Very Deep
 # Convolutional Networks for Large-Scale Image Recognition*, 2015): thirteen plain convolutions, no batch
 # normalisation, and 138 million weights, of which nearly nine tenths are in its three linear layers. For
-# features these are left out, and the last maps $(512, H', W')$ are averaged. It was trained with
-# torchvision's recipe (assignment 14). With a network connection:
+# features these are left out, and the last maps $(512, H', W')$ are averaged. Its first weights want
+# Caffe's recipe, those that torchvision has want torchvision's (assignment 14). With a network
+# connection:
 #
 #     from torchvision.models import VGG16_Weights, vgg16
 #

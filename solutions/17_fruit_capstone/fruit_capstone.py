@@ -326,8 +326,8 @@ gallery(pictures, ["original", *[""] * 9] * 3, 10)
 #
 # The loop you know, with three things around it.
 #
-# - A **schedule**: the learning rate rises to its peak in the first fifth of the steps and then falls along a
-#   cosine. At step $t$ of $T$, with the peak $\eta$,
+# - A **schedule**, step by step as in assignment 6: the learning rate rises to its peak in the first fifth of
+#   the steps and then falls along a cosine. At step $t$ of $T$, with the peak $\eta$,
 #
 #   $$ \eta_t = \eta \cdot \begin{cases} t / T_0 & t < T_0 = 0.2\, T \\
 #      \tfrac12 \left( 1 + \cos \pi \frac{t - T_0}{T - T_0} \right) & \text{else.} \end{cases} $$
@@ -468,9 +468,9 @@ plt.show()
 # ## 17.8 Saving and loading
 #
 # What is saved is the `state_dict`: names and numbers, nothing else. `torch.save(model, path)` would write
-# down the whole object, by a format (Python's pickle) in which a file can also say *call this function*.
-# Whoever opens such a file runs what its author wanted. That is why `torch.load(path, weights_only=True)`
-# exists, and why at grading a file that asks for any call is refused before it is opened.
+# down the whole object as a pickle, and a pickle, as you saw in assignment 13, can also say *call this
+# function*. Whoever opens such a file runs what its author wanted. So it is `torch.load(path,
+# weights_only=True)` again, and at grading a file that asks for any call is refused before it is opened.
 
 
 # %% question="save_model"
@@ -613,3 +613,9 @@ gallery(
 # training pictures. What a model reaches on such a test says little about fruit that it has never seen:
 # `load_dataset("fruits")` splits by photograph, and `held_out="parts"` gives the flattering split, for
 # comparison. Try your network on both.
+#
+# ## What you have now
+#
+# A model that leaves your hands as a file, and a number for it that was measured on pictures from elsewhere.
+# Here Part II ends. Its networks looked at pictures and answered with one of so many classes; those of Part
+# III read and write sentences.

@@ -1,19 +1,21 @@
 # %% [markdown]
 # # 18. Recurrent networks that describe pictures
 #
-# Every network so far takes an input of a fixed size and gives an output of a fixed size: a picture in, ten
-# scores out. A sentence is not like that. It can have three words or thirty, and what a word should be
-# depends on all that come before it: after *two large*, a noun in the plural.
+# Every network so far gives an answer of a fixed size, and nearly every one takes an input of a fixed size: a
+# picture in, ten scores out. A sentence is not like that. It can have three words or thirty, and what a word
+# should be depends on all that come before it: after *two large*, a noun in the plural.
 #
 # A **recurrent** network reads or writes one element at a time and carries a vector from step to step, its
 # *hidden state*, which is all that it remembers. The same weights serve every step, as a convolution's
 # weights serve every place, and so the sequence may be as long as it likes.
 #
 # In this assignment you write such a network and its *backpropagation through time*, then the layers that
-# join it to words, and from all of these a model that looks at a picture and says what is there. Like
-# assignment 8 everything is plain NumPy, with the same convention: a forward pass returns `(out, cache)`,
+# join it to words, and from all of these a model that looks at a picture and says what is there. As in
+# assignment 8, everything is plain NumPy, with the same convention: a forward pass returns `(out, cache)`,
 # and the backward pass takes `(dout, cache)` and returns the gradients in the order of the inputs. New is
 # an axis: sequences have the shape $(N, T, D)$, for $N$ examples, $T$ steps and $D$ numbers at each step.
+#
+# Fill each cell that says `# Write your code here.`, then run the `check(...)` cell below it.
 
 # %%
 import matplotlib.pyplot as plt
@@ -195,8 +197,7 @@ check("rnn_forward")
 #
 # Go through the chain from its end. The state $h_t$ has been used twice: by whatever stands above it (the
 # loss of word $t$), from where the upstream gradient `dh[:, t]` comes, and by step $t+1$, which returns a
-# gradient for
-# *its* previous state. Both add up before step $t$ is differentiated:
+# gradient for *its* previous state. Both add up before step $t$ is differentiated:
 #
 # $$ \frac{\partial L}{\partial h_t} = \text{dh}_t + \text{dprev\_h}_{t+1}, \qquad
 # \text{dprev\_h}_{T+1} = 0. $$
@@ -234,17 +235,17 @@ check("rnn_backward")
 # %% [markdown]
 # ## 18.3 Gradients that vanish and gradients that explode
 #
-# On its way from step $t$ back to step 1 a gradient is multiplied $t$ times by $W_h^\top$ and by $1 - h^2
+# On its way from $h_t$ back to $h_0$ a gradient is multiplied $t$ times by $W_h^\top$ and by $1 - h^2
 # \le 1$. What is multiplied by the same matrix again and again either fades or grows, exponentially
 # (Bengio, Simard and Frasconi, 1994). Below, a loss that looks at the *last* of 50 states only, and how
 # much of its gradient reaches the input of each step. The matrices $W_h$ are random and orthogonal, times a
 # factor.
 #
-# With 0.7 a hundred-millionth of it reaches the first step, with 0.9 half a per cent: whatever the first
-# words were, the network can hardly learn that they mattered. With factors above 1 the gradient grows as
-# long as the states are small, to a thousandfold with 1.4. Once the states are large (right, and at the
-# later steps on the left), $\tanh$ is flat and takes away what $W_h$ adds. That neither happens is a matter
-# of luck.
+# With 0.7 less than a ten-millionth of it reaches the first step, with 0.9 half a per cent at most:
+# whatever the first words were, the network can hardly learn that they mattered. With factors above 1 the
+# gradient grows as long as the states are small, to a thousandfold with 1.4. Once the states are large
+# (right, and at the later steps on the left), $\tanh$ is flat and takes away what $W_h$ adds. That
+# neither happens is a matter of luck.
 
 # %% tags=["show"]
 rng = np.random.default_rng(0)

@@ -12,8 +12,10 @@
 # answers weigh.
 #
 # You write both, forward and backward, make three captioning networks of them (with a plain recurrent
-# layer, with an LSTM, and with an LSTM that attends) and compare. Last comes *beam search*, which says the
-# most probable sentence rather than the most probable next word.
+# layer, with an LSTM, and with an LSTM that attends) and compare. Last comes *beam search*, which looks for
+# the most probable sentence rather than the most probable next word.
+#
+# Fill each cell that says `# Write your code here.`, then run the `check(...)` cell below it.
 
 # %%
 import matplotlib.pyplot as plt
@@ -363,7 +365,8 @@ plt.show()
 #
 # A sum of $H$ products of numbers of order one has a size of about $\sqrt H$; divided by it, the scores
 # stay of order one, and the softmax neither flat nor a hard choice (Vaswani et al., 2017). In assignment 20
-# you will meet this again with the roles of question, key and answer kept apart; here the cells are both.
+# you will meet this again with the roles kept apart: a *query* asks, a *key* is compared with it, and a
+# *value* is the answer. Here a cell's vector is key and value at once.
 
 
 # %% question="dot_product_attention_forward"
@@ -545,7 +548,7 @@ check("attention_lstm_backward")
 #
 # The network of assignment 18 with a choice of its recurrent layer, `cell_type`:
 #
-# * `"rnn"` and `"lstm"`: features $(N, F)$, and $h_0 = f\,W_{proj} + b_{proj}$;
+# * `"rnn"` and `"lstm"`: features $(N, F)$, and $h_0 = \text{features}\,W_{proj} + b_{proj}$;
 # * `"attention"`: a grid of features $(N, F, P, Q)$. The same affine layer at every cell makes the grid $A$:
 #   $A_{nkpq} = \sum_f \text{features}_{nfpq} (W_{proj})_{fk} + (b_{proj})_k$.
 #
@@ -862,12 +865,13 @@ for part, (seen, y) in {
         print(f"  {cell_type:<20}", scores, f"{right_things(said, y):10.0%}")
 
 # %% [markdown]
-# Memory helps on new scenes, and attention helps more. The lower half of the table is where it matters
-# most: of the scenes with a *red ring*, say, or a *blue cross*, combinations that nobody has shown it, the
-# network with attention describes four in ten rightly, the others next to none. They see all of the picture
-# in one vector and learn which words go with which vectors; it fetches *red* and *ring* from the place
-# where they are, each by itself, and may put them together as it likes. The way a network is built decides
-# what it can generalise to.
+# Memory helps on new scenes, and attention helps more. (The plain network does worse here than in
+# assignment 18: all three have half as many units as it had there, and three fifths of the steps.) The
+# lower half of the table is where it matters most: of the scenes with a *red ring*, say, or a *blue
+# cross*, combinations that nobody has shown it, the network with attention describes four in ten rightly,
+# the others next to none. They see all of the picture in one vector and learn which words go with which
+# vectors; it fetches *red* and *ring* from the place where they are, each by itself, and may put them
+# together as it likes. The way a network is built decides what it can generalise to.
 
 # %% [markdown]
 # **What the gates do.** One caption, read by the LSTM: its forget, input and output gates, averaged over
@@ -994,13 +998,13 @@ for which, rows in found.items():
 # well. The probability of a caption is the product of those of its words; its logarithm is a sum. **Beam
 # search** looks for the caption with the largest sum by keeping not one beginning but the $k$ best:
 #
-# 1. Start with one empty hypothesis of log-probability 0, which has read `<START>`. 2. Continue each
-# hypothesis by each of the $V$ words, each with the sum of its own and the new word's log-probability. A
-# hypothesis that has ended, with `<END>`, is continued by nothing and stays as it is. 3. Of all these keep
-# the $k$ most probable, each with the state that belongs to it. Go on at 2 until all that are kept have
-# ended, or have `max_length` words. 4. The answer is the most probable hypothesis. The greedy caption may
-# have been crowded out on the way, by beginnings that looked better: where it is more probable than all
-# that are left, it is the answer.
+# 1. Start with one empty hypothesis of log-probability 0, which has read `<START>`.
+# 2. Continue each hypothesis by each of the $V$ words, each with the sum of its own and the new word's
+#    log-probability. A hypothesis that has ended, with `<END>`, is continued by nothing and stays as it is.
+# 3. Of all these keep the $k$ most probable, each with the state that belongs to it. Go on at 2 until all
+#    that are kept have ended, or have `max_length` words.
+# 4. The answer is the most probable hypothesis. The greedy caption may have been crowded out on the way, by
+#    beginnings that looked better: where it is more probable than all that are left, it is the answer.
 #
 # So a beam of width 1 is greedy, and no beam does worse.
 #
@@ -1076,9 +1080,9 @@ check("beam_search")
 
 # %% [markdown]
 # **More probable, and better?** The mean log-probability of the captions of 100 new scenes for wider and
-# wider beams, and their BLEU. The first never falls. That the second rises with it is no law: where a short
-# vague sentence is more probable than a long exact one, wide beams say the vague one (Koehn and Knowles,
-# 2017). Our grammar has no vague sentences.
+# wider beams, and their BLEU. The first is never lower than for the greedy search. That the second rises
+# with it is no law: where a short vague sentence is more probable than a long exact one, wide beams say
+# the vague one (Koehn and Knowles, 2017). Our grammar has no vague sentences.
 
 # %% tags=["show"]
 widths = (1, 2, 3, 5, 8)

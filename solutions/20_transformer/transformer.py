@@ -2,7 +2,7 @@
 # # 20. The Transformer
 #
 # A recurrent network reads a sentence word by word and has to carry everything that matters in one state
-# vector. Attention, in the captioning model of the last assignments, was a way out: look back at all
+# vector. Attention, in the captioning model of the last assignment, was a way out: look back at all
 # positions and take what is needed now. The Transformer (Vaswani et al., *Attention is all you need*, 2017)
 # draws the conclusion and leaves the recurrence away. Every position looks at every other one directly, so
 # that no path between two words is longer than one step, and all positions are computed at the same time.
@@ -14,8 +14,10 @@
 #
 # Conventions. Sequences have the shape $(N, T, D)$: a batch of $N$, $T$ positions, $D$ numbers each. A layer
 # is a function of its input and its parameters; the parameters of a model are a dictionary of tensors, and
-# of dictionaries and lists of them. As before, a linear layer computes $xW + b$ with $W$ of the shape
+# of dictionaries and lists of them. As in Part I, a linear layer computes $xW + b$ with $W$ of the shape
 # (inputs, outputs). In a **mask**, `True` means *may be seen*. PyTorch computes the gradients.
+#
+# Fill each cell that says `# Write your code here.`, then run the `check(...)` cell below it.
 
 # %%
 import math
@@ -545,7 +547,8 @@ check("transformer_forward")
 # ### The loss
 #
 # Each position predicts a token, and the loss is the mean cross-entropy, over the positions that hold a
-# token: what stands at a padded position is nobody's concern.
+# token: what stands at a padded position is nobody's concern. (A loss per token, then, where assignment 18
+# had one per caption.)
 #
 # $$ L = -\frac{1}{|\{(n,t): y_{nt}\neq\text{pad}\}|}\sum_{n,t:\;y_{nt}\neq\text{pad}} \log p_{nt}(y_{nt}) $$
 
@@ -573,8 +576,9 @@ check("sequence_loss")
 # ### Training
 #
 # In training the decoder gets the right answer as its input, moved one place to the right behind a token
-# `bos` (begin of sequence): at position 0 it reads `bos` and should say the first token; at position 1 it
-# reads the first token, the right one, and should say the second. That is called **teacher forcing**. The
+# `bos` (begin of sequence, the `<START>` of the captions; `eos` is their `<END>`): at position 0 it reads
+# `bos` and should say the first token; at position 1 it reads the first token, the right one, and should say
+# the second. That is called **teacher forcing**, and your captioning networks were trained so, too. The
 # causal mask makes all positions of all answers examples at the same time.
 #
 # | position | 0 | 1 | 2 | 3 | 4 |
@@ -886,8 +890,8 @@ check("gpt_step")
 #
 # From the scores $z$ of the next token come probabilities, and there are three usual ways to sharpen them.
 #
-# * **Temperature** $\tau$: $p_i \propto e^{z_i/\tau}$. Below 1 the likely gets likelier; as $\tau\to0$ only
-#   the most likely one is left.
+# * **Temperature** $\tau$, as in assignment 14: $p_i \propto e^{z_i/\tau}$. Below 1 the likely gets likelier;
+#   as $\tau\to0$ only the most likely one is left.
 # * **Top-k**: only the $k$ most likely tokens stay, the others get 0, and the rest is normalised.
 # * **Top-p**, or nucleus (Holtzman et al., 2020): of the tokens in order of probability, keep the fewest
 #   whose probabilities add up to at least $p$. Where the model is sure these are few, elsewhere many. At

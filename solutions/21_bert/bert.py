@@ -15,6 +15,8 @@
 # Conventions are those of assignment 20: sequences $(N, T, D)$, linear layers $xW + b$ with $W$ (inputs,
 # outputs), parameters in dictionaries, masks in which `True` means *may be seen*. PyTorch's functions may be
 # used, `F.scaled_dot_product_attention` and `F.layer_norm` among them: you have written them before.
+#
+# Fill each cell that says `# Write your code here.`, then run the `check(...)` cell below it.
 
 # %%
 import math
@@ -746,8 +748,8 @@ plt.show()
 # ## 21.8 Fine-tuning
 #
 # A task with labels: are two sentences of a tale in the right order? The parameters are those of the
-# pre-training; a new head, one linear layer behind the pooler, is all that starts from chance. Everything is
-# trained on, with a small learning rate, for a few steps.
+# pre-training; a head, one linear layer behind the pooler, is all that is new. Everything is trained on, with
+# a small learning rate, for a few steps.
 #
 # Write the loop with `optimise`: it takes a function that draws a batch and returns a tuple of losses, here
 # with one in it, the mean cross-entropy of `pair_logits(..., head="classifier")`.

@@ -194,7 +194,7 @@ def test_fine_tune(student):
     after = state_of(student, model)
     for name in ("0.0.weight", "0.1.running_mean"):
         assert_close(after[name], before[name], rtol=0, atol=0, what=f"{name}, which is frozen")
-    model.eval()
+    model.train(mode=False)
     logits = model(x).detach()
     loss = float(torch.nn.functional.cross_entropy(logits, y))
     hint = "Copy the state when the loss is the lowest so far, and load the copy in the end."
@@ -243,7 +243,7 @@ def test_transfer(student, data):
     fruit = data("fruit", size=64, num_train=30, num_test=0)
     x, y = torch.tensor(fruit.x_train), torch.tensor(fruit.y_train)
     model = student.transfer(x, y, 0)
-    model.train(False)
+    model.train(mode=False)
     logits = model(x)
     assert_close(list(logits.shape), [30, 6], what="the shape of the logits")
     share = float((logits.detach().argmax(dim=1) == y).double().mean())

@@ -114,6 +114,9 @@ def steps_done_after(
     return [(step.kind, step.name) for step in invented.done]
 
 
+MORE = "\n\n# %%\nmore = 1\n"
+
+
 def edit(path: Path, old: str, new: str) -> Callable[[], Any]:
     assert old in path.read_text()
     return lambda: path.write_text(path.read_text().replace(old, new))
@@ -352,10 +355,13 @@ def test_a_changed_source_makes_a_record_stale(invented: Invented, assignment: A
         assignment.tests / "test_hidden.py",
     ):
         before = path.read_text()
-        path.write_text(before + "\n")
+        path.write_text(before + MORE)
         relative = path.relative_to(assignment.root).as_posix()
         assert stale(course, ledger) == [f"tiny was audited before {relative} changed."]
         path.write_text(before)
+    prose = '\n# %% [markdown]\n# More words.\n\n# %% tags=["show"]\nprint("and a picture")\n'
+    assignment.source.write_text(assignment.source.read_text() + prose)
+    assert stale(course, ledger) == []  # no verdict depends on it
     added = assignment.source.with_name("equivalent.yml")
     added.write_text("[]")
     assert stale(course, ledger) == ["tiny was audited before solutions/tiny/equivalent.yml changed."]
@@ -384,7 +390,7 @@ def test_mutants_are_made_again_only_where_they_may_end_otherwise(
 
     for path in (assignment.source, assignment.tests / "test_hidden.py"):
         before = path.read_text()
-        path.write_text(before + "\n")
+        path.write_text(before + MORE)
         assert not mutants_hold(assignment, second)
         path.write_text(before)
     assert not mutants_hold(assignment, second.model_copy(update={"versions": {"numpy": "0"}}))

@@ -610,3 +610,21 @@ def test_validate_praises_the_solution_and_not_the_release(built, tmp_path):
         for path in (root / folder / "tiny/tiny.ipynb", root / "tests/tiny/test_public.py"):
             (work / path.name).write_bytes(path.read_bytes())
         assert verdict in nbgrader(work, "validate", "tiny.ipynb").stdout
+
+
+def test_prose_alone_keeps_the_outputs(tiny_course: Path) -> None:
+    assignment = tiny(tiny_course)
+    build_assignment(assignment)
+    before = nbformat.read(assignment.solution_notebook, as_version=4)
+    source = assignment.source.read_text()
+    assignment.source.write_text(
+        source.replace("# %% [markdown]\n#", "# %% [markdown]\n# In other words:", 1)
+    )
+    assert assignment.solution_notebook in build_assignment(assignment, execute=False).written
+    after = nbformat.read(assignment.solution_notebook, as_version=4)
+    assert [cell.get("outputs") for cell in after.cells] == [cell.get("outputs") for cell in before.cells]
+    assert "In other words:" in after.cells[0].source
+    assert build_assignment(assignment, check=True).differences == ()
+
+    assignment.source.write_text(source + "\n# %%\nmore = 1\n")
+    assert assignment.solution_notebook not in build_assignment(assignment, execute=False).written
