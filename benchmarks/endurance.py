@@ -11,6 +11,7 @@ on two Dask workers of one thread, in turn with `--jobs 2`. Writes docs/enduranc
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import shutil
@@ -48,7 +49,7 @@ class Sample:
     seconds: float
     done: int
     megabytes: dict[str, float]
-    """Proportional memory (PSS) by role."""
+    """Resident memory by role."""
     files: int
     """Open descriptors of all roles together."""
 
@@ -114,7 +115,7 @@ def sample(root: int, journal: Path, start: float) -> Sample | None:
     try:
         for pid, role in processes(root).items():
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-            megabytes[role] += next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+            megabytes[role] += next(int(line.split()[1]) for line in lines if line.startswith("Rss:")) / 1024
             files += len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
         done = journal.read_bytes().count(b"\n") - 1 if journal.is_file() else 0
     except (OSError, StopIteration):
@@ -174,10 +175,21 @@ def endurance(workload: Workload, folder: Path, submissions: int) -> list[str]:
         raise BenchError(f"autograder grade ended with status {process.returncode}.")
     time.sleep(1)
     left = sorted(leftovers(folder) - before)
-    return _long_run_lines(samples, submissions, left)
+    took = [
+        json.loads(line)["result"]["seconds"]
+        for line in journal.read_text(encoding="utf-8").splitlines()
+        if '"result"' in line
+    ]
+    graded = [
+        took[submissions // 10 : 3 * submissions // 10],
+        took[3 * submissions // 4 : 19 * submissions // 20],
+    ]
+    return _long_run_lines(samples, submissions, graded, left)
 
 
-def _long_run_lines(samples: Sequence[Sample], submissions: int, left: list[str]) -> list[str]:
+def _long_run_lines(
+    samples: Sequence[Sample], submissions: int, graded: Sequence[Sequence[float]], left: list[str]
+) -> list[str]:
     def near(share: float) -> list[Sample]:
         return [one for one in samples if abs(one.done / submissions - share) <= 0.1]
 
@@ -201,6 +213,7 @@ def _long_run_lines(samples: Sequence[Sample], submissions: int, left: list[str]
     row("open files", *(statistics.mean(one.files for one in part) for part in (early, late)), "")
     paces = [(part[-1].seconds - part[0].seconds) / (part[-1].done - part[0].done) for part in (early, late)]
     row("time a submission", paces[0] * 1e3, paces[1] * 1e3, "ms")
+    row("grading alone, median", *(statistics.median(part) * 1e3 for part in graded), "ms")
     lines += [
         "",
         f"Left when it had ended: {', '.join(left) or 'no process, no shared memory, no temporary file'}.",

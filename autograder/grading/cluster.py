@@ -31,6 +31,8 @@ WAIT_SECONDS = 600.0
 """For a scheduler that is gone to come back, and for a first worker."""
 AHEAD = 2
 """Submissions on their way for each thread of the cluster: one that is graded, one that waits beside it."""
+LOOK_SECONDS = 1.0
+"""How often the scheduler is asked who is there."""
 
 
 class ClusterPool:
@@ -50,6 +52,7 @@ class ClusterPool:
         self._announce = announce or (lambda sentence: None)
         self._versions = question_versions(assignment, unsafe=options.unsafe_no_sandbox)
         self._unfit: dict[str, str] = {}
+        self._present: tuple[float, dict[str, int]] = (-LOOK_SECONDS, {})
         self._client: Client | None = None
         self._pack: Future | None = None
         self.sandbox: list[str] = []
@@ -123,10 +126,15 @@ class ClusterPool:
     def _threads(self) -> dict[str, int]:
         """Threads of each worker that is not known to be unfit; waits for a first one."""
         assert self._client is not None
+        looked, present = self._present
+        known = {name: count for name, count in present.items() if name not in self._unfit}
+        if known and time.monotonic() - looked < LOOK_SECONDS:
+            return known
         until = time.monotonic() + WAIT_SECONDS
         said = False
         while True:
             workers = {str(name): int(count) for name, count in self._client.nthreads().items()}
+            self._present = time.monotonic(), workers
             fit = {name: count for name, count in workers.items() if name not in self._unfit}
             if fit:
                 return fit
@@ -211,5 +219,6 @@ class ClusterPool:
 
     def _disconnect(self) -> None:
         client, self._client, self._pack = self._client, None, None
+        self._present = -LOOK_SECONDS, {}
         if client is not None:
             client.close(timeout=2)

@@ -44,11 +44,18 @@ class _Graders:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._folders: dict[str, Path] = {}
+        self._known: dict[tuple[str, str, bool], tuple[Assignment, dict[str, str]]] = {}
         self._idle: dict[Key, list[tuple[GraderProcess, list[str]]]] = {}
 
-    def course(self, pack: Pack) -> Assignment:
-        """The assignment, laid out on this machine once. Raises OSError."""
+    def assignment(self, pack: Pack, options: Options) -> tuple[Assignment, dict[str, str]]:
+        """The assignment, laid out on this machine once, with what `question_versions` finds here.
+
+        Raises OSError.
+        """
+        key = (pack.digest, pack.slug, options.unsafe_no_sandbox)
         with self._lock:
+            if key in self._known:
+                return self._known[key]
             if pack.digest not in self._folders:
                 folder = Path(tempfile.mkdtemp(prefix="autograder-course-"))
                 try:
@@ -57,7 +64,9 @@ class _Graders:
                     shutil.rmtree(folder, ignore_errors=True)
                     raise
                 self._folders[pack.digest] = folder
-            return load_course(self._folders[pack.digest]).assignment(pack.slug)
+            found = load_course(self._folders[pack.digest]).assignment(pack.slug)
+            self._known[key] = found, question_versions(found, unsafe=options.unsafe_no_sandbox)
+            return self._known[key]
 
     def take(self, key: Key, assignment: Assignment) -> tuple[GraderProcess, list[str]]:
         """An idle grader, or a new one in place of those that are idle for others. Raises `JobError`."""
@@ -86,6 +95,7 @@ class _Graders:
         """End all that is idle, and remove the courses."""
         with self._lock:
             self._end_idle()
+            self._known.clear()
             while self._folders:
                 shutil.rmtree(self._folders.popitem()[1], ignore_errors=True)
 
@@ -108,8 +118,8 @@ def grade_here(pack: Pack, task: Task, options: Options, versions: Mapping[str, 
 
     worker = str(get_worker().address)
     try:
-        assignment = _graders.course(pack)
-        if question_versions(assignment, unsafe=options.unsafe_no_sandbox) != dict(versions):
+        assignment, own_versions = _graders.assignment(pack, options)
+        if own_versions != dict(versions):
             other = (
                 "it has another version of autograder, NumPy, PyTorch or pytest than the machine that asks"
             )

@@ -178,8 +178,7 @@ def test_two_runs_on_one_worker_do_not_take_each_others_course_away(
     build_assignment(other)
     first, second = pack(course.assignment("tiny")), pack(other)
     assert first.digest != second.digest
-    mine = here.course(first)
-    theirs = here.course(second)
+    mine, theirs = (here.assignment(packed, Options())[0] for packed in (first, second))
     for packed, assignment in ((first, mine), (second, theirs)):
         grader, layers = here.take((packed.digest, Options()), assignment)
         assert "landlock" in layers
@@ -198,7 +197,7 @@ def test_trouble_on_a_worker_is_not_taken_for_a_lost_scheduler(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(here, "course", full)
+    monkeypatch.setattr(here, "assignment", full)
     task = Task(Found("s", Path("s"), "s", datetime.now(UTC)), 1, raw=b"")
     answer = remote.grade_here(pack(course.assignment("tiny")), task, Options(), {})
     assert (answer.kind, answer.worker, answer.reason) == ("unfit", "tcp://here", "No space left on device")
