@@ -8,6 +8,7 @@ kept: the next audit looks at it again.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -65,12 +66,29 @@ def digest_of(files: Iterable[Path], root: Path) -> str:
 
 
 def digest_of_solution(source: Path) -> str:
-    """Of what is graded of an assignment's source: its prose, and cells that only show, change no verdict.
+    """Of what is graded of an assignment's source: its prose, comments and docstrings, and cells that only
+    show, change no verdict.
 
     Raises `SourceError`.
     """
-    graded = [(cell.question, cell.source) for cell in gradable_cells(read_source(source))]
+    graded = [(cell.question, _code_alone(cell.source)) for cell in gradable_cells(read_source(source))]
     return hashlib.sha256(json.dumps(graded).encode()).hexdigest()[:16]
+
+
+_DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def _code_alone(source: str) -> str:
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:  # a magic
+        return source
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(
+            node
+        ):
+            node.body = node.body[1:]
+    return ast.dump(tree)
 
 
 class KeptSteps:

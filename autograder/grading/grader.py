@@ -4,6 +4,7 @@ all submissions.
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 import traceback
@@ -282,6 +283,8 @@ def with_grader(assignment: Assignment, body: Callable[[Grader], T], options: Op
         try:
             proven(zygote)
             grader = Grader(assignment, suite, Zygotes(zygote, proven), chosen)
+            gc.collect()
+            gc.freeze()  # what is loaded now stays: the garbage collector need not go over it each time
         except BaseException:
             zygote.close()
             raise

@@ -15,6 +15,7 @@ import importlib.abc
 import sys
 import types
 from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
 from typing import Any, NoReturn
 
 # What does the same work under another name, and must go with it: the engine in C, forward mode, and the
@@ -42,16 +43,31 @@ _UNKNOWN = ("torch._C.TensorBase.grad_fn",)
 
 
 class Forbidden(importlib.abc.MetaPathFinder):
-    """Refuses imports with a sentence instead of a file-system error."""
+    """Refuses imports with a sentence instead of a file-system error.
+
+    Whether a package is there may be asked: libraries look for others that they know, without using them.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = tuple(names)
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        """ImportError for a forbidden name, None for every other."""
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """For a forbidden name, what raises ImportError when it is imported; None for every other."""
         for forbidden in self._names:
             if name == forbidden or name.startswith(forbidden + "."):
-                raise ImportError(f"{forbidden} may not be used in this assignment")
+                return ModuleSpec(name, _Forbidding(forbidden))
+        return None
+
+
+class _Forbidding(importlib.abc.Loader):
+    def __init__(self, forbidden: str) -> None:
+        self._forbidden = forbidden
+
+    def create_module(self, spec: ModuleSpec) -> NoReturn:
+        raise ImportError(f"{self._forbidden} may not be used in this assignment")
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Never called: no module is created."""
 
 
 class Refusing:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import json
 import os
 import select
@@ -62,7 +63,7 @@ def _import_libraries(torch: bool, preload: Sequence[str]) -> None:
         torch_module.manual_seed(0)
     if "torchvision" in preload:
         with contextlib.suppress(ImportError):
-            pass
+            importlib.import_module("torchvision.transforms.v2")
 
 
 def _import_what_draws() -> None:

@@ -259,9 +259,8 @@ def train_test_split(x, y, test_fraction, seed):
     Args:
         x: features, shape (N, D).
         y: targets, shape (N,).
-        test_fraction: share of the examples for the test part, from 0 to 1. Their number is test_fraction *
-            N,
-            rounded to the nearest whole number; 0 gives an empty test part.
+        test_fraction: share of the examples for the test part, from 0 to 1. Their number is
+            test_fraction * N, rounded to the nearest whole number; 0 gives an empty test part.
         seed: a whole number. The same seed gives the same split, another seed another one.
 
     Returns:
