@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from autograder.checking.failure import StudentError
 from autograder.checking.proxy import Student
 from autograder.course.models import Limits
 from autograder.grading.session import LoadedSubmission
@@ -143,3 +144,38 @@ def test_random_numbers_are_seeded_where_parts_of_torch_are_banned() -> None:
     cells = "import torch\ntorch.manual_seed(3)\ndef drawn():\n    return torch.rand(1).item()\n"
     with Zygote(Profile(torch=True, forbid=("torch.autograd", "torch.nn"))) as zygote:
         assert asked(zygote, "drawn", cells) == asked(zygote, "drawn", cells)
+
+
+LATE = """
+import importlib.util
+import torch
+
+def step():
+    torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1).step()
+    return importlib.util.find_spec("sklearn") is not None
+
+def resize():
+    from torchvision.transforms import v2
+    return list(v2.Resize([4, 4])(torch.zeros(3, 8, 8)).shape)
+
+def forbidden():
+    import sklearn.metrics
+"""
+
+
+def test_what_was_not_loaded_beforehand_is_loaded_when_it_is_used() -> None:
+    """PyTorch asks, when it loads the rest of itself, whether packages are there that a course may forbid."""
+    with Zygote(Profile(torch=True, forbid=("sklearn",))) as zygote:
+        assert asked(zygote, "step", LATE) is True
+        assert asked(zygote, "resize", LATE) == [3, 4, 4]
+        with pytest.raises(StudentError, match="sklearn may not be used in this assignment"):
+            asked(zygote, "forbidden", LATE)
+
+
+@pytest.mark.parametrize(
+    ("name", "module"), [("torchvision", "torchvision.transforms.v2"), ("optimizers", "torch._dynamo")]
+)
+def test_what_is_loaded_beforehand_is_there(name: str, module: str) -> None:
+    source = f"import sys\ndef there():\n    return {module!r} in sys.modules\n"
+    with Zygote(Profile(torch=True, preload=frozenset({name}))) as zygote:
+        assert asked(zygote, "there", source) is True
