@@ -9,25 +9,21 @@ machine whose speed drifts is unfair to none. Writes docs/benchmarks.md and docs
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from benchpage import keep, table
 from forks import fork_seconds
 from graders import Autograder, Floor, Grader, Nbgrader, Otter, copy_course
 from measuring import BenchError, Usage
-from workloads import NAMES, REPOSITORY, TRIMMED, Workload, workloads
+from workloads import NAMES, TRIMMED, Workload, workloads
 
 from autograder.course import Assignment, load_course
-from autograder.course.files import write_whole
 from autograder.course.results import QuestionResult, SubmissionResult
 from autograder.gradebook import default_url
 from autograder.gradebook.database import Gradebook
@@ -35,7 +31,6 @@ from autograder.grading.grader import Graded
 from autograder.grading.recording import GradebookRecorder
 from autograder.notebook.intake import read_release, read_submission
 
-DOCS = REPOSITORY / "docs"
 Key = tuple[str, int]
 """Grader and jobs."""
 
@@ -56,20 +51,15 @@ def main() -> int:
         ("otter", 1): Otter(),
     }
     graders = {key: grader for key, grader in graders.items() if key[0] not in options.without}
-    rows: list[dict[str, Any]] = []
-    absolute: list[dict[str, Any]] = []
-    tables = []
     try:
         with tempfile.TemporaryDirectory(prefix="autograder-bench-") as scratch:
             forks = {library: fork_seconds(library) for library in ("numpy", "torch")}
             central = central_seconds(*workloads(Path(scratch), ["02_knn"]))
             for workload in workloads(Path(scratch), options.workloads or list(NAMES)):
                 measured = measure(workload, graders, Path(scratch) / f"run-{workload.name}", options.rounds)
-                rows += ratios(workload, measured)
-                absolute += medians(workload, measured)
-                tables.append(table(workload, measured))
-                print(tables[-1], flush=True)
-                save(rows, absolute, central, forks, tables)  # an hour's work: what is measured is kept
+                # An hour's work: what is measured is kept, beside what was measured of other workloads.
+                document = keep(ratios(workload, measured), medians(workload, measured), central, forks)
+                print(table(document, workload.name), flush=True)
     except BenchError as error:
         print(error, file=sys.stderr)
         return 1
@@ -131,8 +121,10 @@ def medians(workload: Workload, measured: dict[Key, list[Usage]]) -> list[dict[s
             "workload": workload.name,
             "grader": name,
             "jobs": jobs,
+            "copies": workload.copies[name],
             "wall": round(statistics.median(usage.wall for usage in usages), 4),
             "cpu": round(statistics.median(usage.cpu for usage in usages), 4),
+            "kernel": round(statistics.median(usage.kernel for usage in usages), 4),
             "peak_mb": round(max(usage.peak_mb for usage in usages)),
         }
         for (name, jobs), usages in measured.items()
@@ -168,79 +160,6 @@ def _full_marks(assignment: Assignment, student: str) -> SubmissionResult:
     ]
     most = assignment.max_points
     return SubmissionResult(student=student, score=most, max_score=most, questions=questions)
-
-
-def table(workload: Workload, measured: dict[Key, list[Usage]]) -> str:
-    """One workload in Markdown: medians of all rounds."""
-    lines = [
-        f"### {workload.name}",
-        "",
-        "| grader | jobs | copies | wall, ms a submission | CPU, ms a submission | peak, MB | ours is |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for (name, jobs), usages in measured.items():
-        wall = statistics.median(usage.wall for usage in usages)
-        cpu = statistics.median(usage.cpu for usage in usages)
-        peak = max(usage.peak_mb for usage in usages)
-        ours = measured[("autograder", 2)]
-        times = statistics.median(a.wall / b.wall for a, b in zip(usages, ours, strict=True))
-        shown = "" if name in ("floor", "autograder") else f"{times:.0f} times (2 jobs)"
-        lines.append(
-            f"| {name} | {jobs} | {workload.copies[name]} | {wall * 1e3:.1f} | {cpu * 1e3:.1f} | {peak:.0f} "
-            f"| {shown} |"
-        )
-    return "\n".join([*lines, ""])
-
-
-def save(
-    rows: list[dict[str, Any]],
-    absolute: list[dict[str, Any]],
-    central: float,
-    forks: dict[str, float],
-    tables: list[str],
-) -> None:
-    """docs/benchmarks.json and docs/benchmarks.md."""
-    versions = {"python": platform.python_version()}
-    for package in ("numpy", "torch", "pytest", "nbgrader", "otter-grader"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}"
-    document = {
-        "machine": machine,
-        "versions": versions,
-        "rows": rows,
-        "measured": absolute,
-        "central_seconds": round(central, 4),
-        "fork_seconds": {library: round(seconds, 5) for library, seconds in forks.items()},
-    }
-    write_whole(DOCS / "benchmarks.json", json.dumps(document, indent=1) + "\n")
-    about = (
-        "The same submissions (the solution) with the same test functions, graders in turn, medians of\n"
-        "all rounds. nbgrader executes the whole notebook that was handed in. As a lower bound, it is also\n"
-        "given one without the training runs, pictures and public checks, which `autograder` does not run\n"
-        "when it grades; so is otter-grader. Start of the command, gradebook and autograded notebooks are\n"
-        "included everywhere but in the floor, which is the bare test functions in one warm process. Peak\n"
-        "memory is the largest single process's. `make bench` runs it."
-    )
-    with_numpy, with_torch = (f"{forks[library] * 1e3:.1f}" for library in ("numpy", "torch"))
-    limit = (
-        "Each test runs in a fork of its own, so that none sees what another left. A fork that does\n"
-        f"nothing takes {with_numpy} ms here with NumPy loaded and {with_torch} ms with PyTorch, and a tiny\n"
-        "submission with its twelve tests needs thirteen: a limit for any grader that keeps tests apart by\n"
-        f"forking. The main process takes {central * 1e3:.0f} ms for a submission of 02_knn (reading,\n"
-        "gradebook, copy, page)."
-    )
-    known = ", ".join(f"{name} {number}" for name, number in versions.items())
-    page = ["# Benchmarks", "", about, "", limit, "", f"Machine: {machine}. Versions: {known}.", "", *tables]
-    page += ["| workload | peer | jobs | what | min | median | max |", "|---|---|---|---|---|---|---|"]
-    page += [
-        f"| {row['workload']} | {row['peer']} | {row['jobs']} | {row['what']} | {row['ratio_min']:.2f} "
-        f"| {row['ratio_median']:.2f} | {row['ratio_max']:.2f} |"
-        for row in rows
-    ]
-    write_whole(DOCS / "benchmarks.md", "\n".join([*page, ""]))
 
 
 if __name__ == "__main__":

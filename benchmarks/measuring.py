@@ -22,12 +22,14 @@ class Usage:
     """Seconds."""
     cpu: float
     """Seconds, user and system, of the process and of all its descendants that it waited for."""
+    kernel: float
+    """Seconds of these that the kernel took: forks, page faults, files."""
     peak_mb: float
     """Of the largest single process."""
 
     def per(self, count: int) -> Usage:
         """Seconds for one of `count` submissions; the peak stays as it is."""
-        return Usage(self.wall / count, self.cpu / count, self.peak_mb)
+        return Usage(self.wall / count, self.cpu / count, self.kernel / count, self.peak_mb)
 
 
 class BenchError(Exception):
@@ -53,4 +55,5 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str] | N
             output.seek(0)
             tail = output.read()[-3000:].decode(errors="replace")
             raise BenchError(f"{' '.join(command)} ended with status {process.returncode}:\n{tail}")
-    return Usage(wall, resources.ru_utime + resources.ru_stime, resources.ru_maxrss / 1024)
+    cpu = resources.ru_utime + resources.ru_stime
+    return Usage(wall, cpu, resources.ru_stime, resources.ru_maxrss / 1024)
