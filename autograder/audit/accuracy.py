@@ -28,6 +28,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from autograder.audit.kept import digest_of_solution
 from autograder.course import Assignment, Course, load_course
 from autograder.course.files import write_whole
 from autograder.datasets import DatasetError
@@ -92,10 +93,9 @@ def script_of(assignment: Assignment) -> Path:
 
 
 def digest_of(assignment: Assignment) -> str:
-    """Of everything in the course that the figures depend on."""
-    digest = hashlib.sha256()
-    for path in (assignment.source, script_of(assignment)):
-        digest.update(path.read_bytes() + b"\0")
+    """Of everything in the course that the figures depend on: the solution's code and the script."""
+    digest = hashlib.sha256(digest_of_solution(assignment.source).encode())
+    digest.update(b"\0" + script_of(assignment).read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -63,7 +63,9 @@ def test_what_has_not_changed_is_not_measured_again(assignment: Assignment) -> N
     run(assignment, seed=3)
     run(assignment, seed=3, device="cuda")
     before = digest_of(assignment)
-    assignment.source.write_text(assignment.source.read_text() + "\n# another word\n")
+    assignment.source.write_text(assignment.source.read_text() + "\n# %% [markdown]\n# Another word.\n")
+    assert digest_of(assignment) == before
+    assignment.source.write_text(assignment.source.read_text() + "\n# %%\nmore = 1\n")
     assert digest_of(assignment) != before
     run(assignment, seed=3, device="cuda")
     assert [line[:2] for line in runs(assignment)] == [
