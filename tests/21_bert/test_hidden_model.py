@@ -341,7 +341,7 @@ def test_fine_tune_learns(student, reference, rng):
     fixed = torch.ones_like(word)
     tokens = torch.stack([2 * fixed, word, word, 3 * fixed, 0 * fixed], dim=1)
     segments, labels = torch.zeros_like(tokens), word % 3  # the word decides
-    params, losses = tuned(student, copy.deepcopy(start), 2, tokens, segments, labels, 120, 12, 0.01)
+    params, losses = tuned(student, copy.deepcopy(start), 2, tokens, segments, labels, 200, 20, 0.005)
     assert_learns(losses, by_factor=2)
     if not isinstance(params, dict) or params.keys() != start.keys():
         fail("fine_tune should return the parameters in the same structure.", value=params)
