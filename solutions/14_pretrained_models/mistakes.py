@@ -85,7 +85,7 @@ def resize_divides(image, resize=256, crop=224):
 @mistake(
     "resize_and_crop",
     "Channels are not moved to the front: reshape keeps the order of the numbers, permute moves axes.",
-    family="reshaped",
+    family="transposed",
 )
 def resize_reshapes(image, resize=256, crop=224):
     return right_resize_and_crop(image, resize, crop).permute(1, 2, 0).reshape(3, crop, crop)
@@ -137,7 +137,11 @@ def standardize_before_reordering(images, recipe):
     return _channels(x, recipe)
 
 
-@mistake("standardize", "The mean is subtracted before the scale is applied: first scale, then subtract.")
+@mistake(
+    "standardize",
+    "The mean is subtracted before the scale is applied: first scale, then subtract.",
+    family="shifted",
+)
 def standardize_scales_late(images, recipe):
     x = (_channels(images, recipe) - _column(recipe["mean"])) * recipe["scale"]
     return x / _column(recipe["std"])
@@ -148,17 +152,17 @@ def standardize_without_scale(images, recipe):
     return right_standardize(images, {**recipe, "scale": 1.0})
 
 
-@mistake("standardize", "The numbers are not divided by std.")
+@mistake("standardize", "The numbers are not divided by std.", family="scaled")
 def standardize_without_std(images, recipe):
     return right_standardize(images, {**recipe, "std": (1.0, 1.0, 1.0)})
 
 
-@mistake("standardize", "The numbers are multiplied with std instead of divided by it.")
+@mistake("standardize", "The numbers are multiplied with std instead of divided by it.", family="scaled")
 def standardize_multiplies(images, recipe):
     return right_standardize(images, {**recipe, "std": tuple(1 / each for each in recipe["std"])})
 
 
-@mistake("standardize", "The mean is added: it should be subtracted.")
+@mistake("standardize", "The mean is added: it should be subtracted.", family="shifted")
 def standardize_adds_mean(images, recipe):
     return right_standardize(images, {**recipe, "mean": tuple(-each for each in recipe["mean"])})
 
@@ -233,7 +237,7 @@ def classify_switches_all(model, images, batch_size=32):
     return _classify(model, images, batch_size, restore="root")
 
 
-@mistake("classify", "The last batch is left out where it is short.")
+@mistake("classify", "The last batch is left out where it is short.", family="offset")
 def classify_drops_last(model, images, batch_size=32):
     return _classify(model, images, batch_size, drop=True)
 
@@ -536,7 +540,7 @@ def temperature_inverted(logits, labels):
     return 1 / right_fit_temperature(logits, labels)
 
 
-@mistake("fit_temperature", "This is the logarithm of the temperature.")
+@mistake("fit_temperature", "This is the logarithm of the temperature.", family="function")
 def temperature_logarithm(logits, labels):
     return abs(math.log(right_fit_temperature(logits, labels))) + 1e-9
 
