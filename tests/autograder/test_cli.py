@@ -365,9 +365,10 @@ def test_a_locked_gradebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_control_c_keeps_what_is_done(tmp_path: Path) -> None:
     root = new_course(tmp_path)
     slow = json.loads(notebook(root, **RIGHT))
-    own = {"id": "slow", "source": "import time\ntime.sleep(0.8)", "metadata": {}}
+    own = {"id": "slow", "source": "import time\ntime.sleep(1.2)", "metadata": {}}
     slow["cells"].append({**slow["cells"][1], **own})
-    for student in ("ada", "bob", "cem", "dan"):
+    students = ("ada", "bob", "cem", "dan", "eve", "fay")
+    for student in students:
         write(root / f"in/{student}.ipynb", json.dumps(slow))
     arguments = map(str, quick(root, root / "in"))
     process = subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.PIPE, text=True)
@@ -383,10 +384,10 @@ def test_control_c_keeps_what_is_done(tmp_path: Path) -> None:
         == "Interrupted. Finished work is kept; the same command (without --force) goes on from there."
     )
     done = [json.loads(line)["result"] for line in journal.read_text().splitlines() if line.strip()]
-    assert 1 <= len(done) < 4
+    assert 1 <= len(done) < len(students)
     finished = run_here(*quick(root, root / "in", "--resume", "--json", "-"))
     report = Report.model_validate_json(finished.stdout)
-    assert [entry.score for entry in report.submissions] == [5.0] * 4
+    assert [entry.score for entry in report.submissions] == [5.0] * len(students)
     assert report.submissions[0].seconds == done[0]["seconds"]
 
 
