@@ -28,10 +28,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from autograder.audit.kept import digest_of_solution
 from autograder.course import Assignment, Course, load_course
 from autograder.course.files import write_whole
 from autograder.datasets import DatasetError
+from autograder.grading.versions import digest_of_solution
 
 SCRIPT = "accuracy.py"
 

@@ -8,7 +8,6 @@ kept: the next audit looks at it again.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import os
@@ -24,11 +23,10 @@ from pydantic import TypeAdapter, ValidationError
 import autograder
 from autograder.audit.steps import Outcome, Step, TestInfo
 from autograder.checking.mistakes import Mistake
-from autograder.checking.namespace import gradable_cells
 from autograder.course import Assignment
 from autograder.course.files import cannot_write, write_whole
 from autograder.grading.identity import STATE_FOLDER, StateError, suite_files
-from autograder.notebook.percent import read_source
+from autograder.grading.versions import digest_of_solution
 
 ROOMS = ("checking", "course", "datasets", "grading", "notebook", "sandbox")
 """The rooms of the engine that a verdict depends on."""
@@ -63,32 +61,6 @@ def digest_of(files: Iterable[Path], root: Path) -> str:
     for path in files:
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
-
-
-def digest_of_solution(source: Path) -> str:
-    """Of what is graded of an assignment's source: its prose, comments and docstrings, and cells that only
-    show, change no verdict.
-
-    Raises `SourceError`.
-    """
-    graded = [(cell.question, _code_alone(cell.source)) for cell in gradable_cells(read_source(source))]
-    return hashlib.sha256(json.dumps(graded).encode()).hexdigest()[:16]
-
-
-_DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-
-
-def _code_alone(source: str) -> str:
-    try:
-        tree = ast.parse(source)
-    except SyntaxError:  # a magic
-        return source
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(
-            node
-        ):
-            node.body = node.body[1:]
-    return ast.dump(tree)
 
 
 class KeptSteps:

@@ -13,12 +13,13 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autograder.audit.held_out import HeldOut
-from autograder.audit.kept import digest_of_solution, engine_digest, library_versions
+from autograder.audit.kept import engine_digest, library_versions
 from autograder.audit.proof import AuditReport
 from autograder.audit.survivors import EQUIVALENT, MutationCount
 from autograder.course import Assignment, Course
 from autograder.course.files import write_whole
 from autograder.grading.identity import suite_files
+from autograder.grading.versions import digest_of_solution
 
 LEDGER = Path("docs/audit.json")
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-import struct
-import zlib
+import io
 from typing import Any
 
 import numpy as np
@@ -41,15 +40,9 @@ def picture(image: npt.NDArray[Any], caption: str) -> Picture:
 
 
 def _png(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """Pixels of shape (H, W) or (H, W, 3) as a PNG file (RFC 2083): one filter byte before each row."""
-    height, width = pixels.shape[:2]
-    rows = pixels.reshape(height, -1)
-    raw = np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1).tobytes()
-    colour_type = 2 if pixels.ndim == 3 else 0
-    header = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(raw, 9)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
+    """Pixels of shape (H, W) or (H, W, 3) as a PNG file."""
+    from PIL import Image  # a failure that shows images is rare, and the import takes its time
 
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG", optimize=True)
+    return stream.getvalue()

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from autograder.datasets.captions import build_vocabulary, encode, words
-from autograder.datasets.model import Dataset, DatasetDamaged, check_count
+from autograder.datasets.model import Dataset, check_count
+from autograder.datasets.photographs import open_photograph, reduced
 from autograder.datasets.signs import checked_whole
 
 NUM_CAPTIONS = 5
@@ -67,14 +67,5 @@ def _pictures(paths: Sequence[Path], size: int) -> npt.NDArray[np.uint8]:
     """The photographs in RGB, (N, 3, size, size)."""
     pictures = np.empty((len(paths), 3, size, size), dtype=np.uint8)
     for n, path in enumerate(paths):
-        try:
-            with Image.open(path, formats=["JPEG"]) as image:
-                reduced = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
-        except FileNotFoundError:
-            raise DatasetDamaged(f"{path} is missing. Put it there again.") from None
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
-            raise DatasetDamaged(
-                f"{path} is not a photograph that can be read. Put it there again."
-            ) from error
-        pictures[n] = np.asarray(reduced).transpose(2, 0, 1)
+        pictures[n] = reduced(open_photograph(path), size)
     return pictures

@@ -291,6 +291,7 @@ def with_grader(assignment: Assignment, body: Callable[[Grader], T], options: Op
         try:
             return body(grader)
         finally:
+            gc.unfreeze()  # an audit goes on to other assignments in this process
             grader.close()
 
     # Both import PyTorch for most of the time that they take, the sandbox in a process of its own, which the

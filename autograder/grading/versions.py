@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +18,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from autograder import __version__
+from autograder.checking.namespace import gradable_cells
 from autograder.course import Assignment
 from autograder.grading.identity import suite_files
+from autograder.notebook.percent import read_source
 
 
 @dataclass
@@ -42,14 +45,15 @@ def question_versions(assignment: Assignment, *, unsafe: bool = False) -> dict[s
     """Question -> a digest of its tests and mistakes, the solution and its weights, its points, the rules,
     the libraries.
 
-    Comments and empty lines in the suite do not count. `unsafe` tells runs without the sandbox apart.
+    Comments and empty lines do not count, nor does a notebook's prose. `unsafe` tells runs without the
+    sandbox apart. Raises `SourceError`.
     """
     known = [question.name for question in assignment.questions]
     suites = [_read(path, "question", known) for path in suite_files(assignment)]
     mistakes = [_read(assignment.mistakes, "mistake", known)] if assignment.mistakes.exists() else []
     common = hashlib.sha256()
     for part in (
-        assignment.source.read_text(encoding="utf-8"),
+        digest_of_solution(assignment.source),
         assignment.model_dump_json(exclude={"questions", "title", "due", "part", "after", "hours"}),
         *_libraries(),
         *(hashlib.sha256(path.read_bytes()).hexdigest() for path in assignment.own_files().values()),
@@ -65,6 +69,27 @@ def question_versions(assignment: Assignment, *, unsafe: bool = False) -> dict[s
                 digest.update(code.encode() + b"\0")
         found[question.name] = digest.hexdigest()[:16]
     return found
+
+
+def digest_of_solution(source: Path) -> str:
+    """Of what is graded of an assignment's source: its prose, comments and docstrings, and cells that only
+    show, change no verdict.
+
+    Raises `SourceError`.
+    """
+    graded = [(cell.question, _code_alone(cell.source)) for cell in gradable_cells(read_source(source))]
+    return hashlib.sha256(json.dumps(graded).encode()).hexdigest()[:16]
+
+
+def _code_alone(source: str) -> str:
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:  # a magic
+        return source
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            node.body = node.body[1:] if ast.get_docstring(node) else node.body
+    return ast.dump(tree)
 
 
 def _libraries() -> Iterator[str]:

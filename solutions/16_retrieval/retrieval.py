@@ -778,8 +778,8 @@ for name, (g, g_val, g_new) in parts.items():
 # %% [markdown]
 # Frozen features of a network that has seen a million photographs tell *car* from *dog*, and little of
 # what tells two cars apart: for that, a grille is a detail like any other. A few epochs with your loop
-# change this. What is best depends on the pictures. On drawn cars, which no photograph is like, the
-# network from scratch is ahead; on photographs, the one that has seen so many of them.
+# change this. On drawn cars, which no photograph is like, the network from scratch is ahead all the
+# same. That says nothing about photographs of cars: other pictures have to be measured again.
 #
 # ## 16.13 A library beside it
 #

@@ -224,12 +224,11 @@ def test_make_augmentation_seed(student, rng):
 @pytest.mark.question("make_augmentation")
 def test_make_augmentation_leaves_pictures(student, rng):
     """The picture that it gets is not changed."""
-    there = student.value("torch")
-    pixels = torch.tensor(rng.integers(0, 256, size=(3, 9, 9)).astype(np.uint8))
-    held = there.nn.Parameter(pixels, False)  # stays where it is
+    pixels = torch.tensor(rng.integers(0, 256, size=(2, 3, 9, 9)).astype(np.uint8))
     for options in ({}, {"degrees": 0, "shift": 0, "zoom": 0}):
-        plain(student, student.make_augmentation(**options)(held))
-        assert_close(plain(student, held.data), pixels.numpy(), what="the picture afterwards")
+        # `transformed` hands its pictures over one by one, as they are.
+        _, after = student.transformed.after(student.make_augmentation(**options), pixels)
+        assert_close(plain(student, after[1]), pixels.numpy(), what="the pictures afterwards")
 
 
 # --- does it help?

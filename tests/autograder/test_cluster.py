@@ -179,6 +179,7 @@ def test_two_runs_on_one_worker_do_not_take_each_others_course_away(
     first, second = pack(course.assignment("tiny")), pack(other)
     assert first.digest != second.digest
     mine, theirs = (here.assignment(packed, Options())[0] for packed in (first, second))
+    assert here.assignment(first, Options())[0] is mine  # read once, not for every submission
     for packed, assignment in ((first, mine), (second, theirs)):
         grader, layers = here.take((packed.digest, Options()), assignment)
         assert "landlock" in layers

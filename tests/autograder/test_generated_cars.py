@@ -267,5 +267,5 @@ def test_damaged_photographs_and_odd_options(empty_root: Path) -> None:
     with pytest.raises(DatasetDamaged, match=r"00017\.jpg is not a photograph"):
         load_dataset("cars")
     (folder / "images" / "00017.jpg").unlink()
-    with pytest.raises(DatasetDamaged, match=r"00017\.jpg is not a photograph"):
+    with pytest.raises(DatasetDamaged, match=r"00017\.jpg is missing"):
         load_dataset("cars")

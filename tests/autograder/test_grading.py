@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import multiprocessing
 import os
@@ -394,6 +395,11 @@ def test_the_sandbox_is_started_again_and_its_failure_is_no_verdict(
     with_grader(assignment, body)
 
 
+def test_a_grader_gives_its_memory_back_to_the_garbage_collector(course: Course) -> None:
+    assert with_grader(course.assignment("tiny"), lambda grader: gc.get_freeze_count()) > 1000
+    assert gc.get_freeze_count() == 0
+
+
 def test_without_the_sandbox_the_report_says_so(course: Course) -> None:
     assignment = course.assignment("tiny")
 
@@ -595,6 +601,47 @@ def test_a_submission_that_kills_its_job_every_time_is_refused(
     assert sorted(result.student for result in results) == ["a", "b", "c", "d", "poison"]
     (reason,) = [result.reason for result in results if result.student == "poison"]
     assert reason == "The grader's process ended 2 times on it. Look at it by hand."
+
+
+def test_a_job_that_is_ready_later_joins_in(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first job cannot go on with its first submission until the second has graded another."""
+    assignment = course.assignment("tiny")
+    joined = threading.Event()
+
+    class Job:
+        def __init__(self, *_: object, alone: bool = False) -> None:
+            self.first, self.task = alone, None
+            self.connection, self._theirs = multiprocessing.Pipe()
+            threading.Thread(target=self._serve, daemon=True).start()
+
+        def _serve(self) -> None:
+            self._theirs.send(["landlock"])
+            with suppress(EOFError, OSError):
+                while (task := self._theirs.recv()) is not None:
+                    in_time = joined.wait(20) if self.first else not joined.set()
+                    self._theirs.send(jobs.refused(assignment, task, "" if in_time else "alone"))
+
+        def ready(self) -> Any:
+            return self.connection.recv()
+
+        def give(self, task: jobs.Task | None) -> None:
+            self.task = task
+            self.connection.send(task)
+
+        def answer(self) -> Any:
+            return self.connection.recv()
+
+        def let_go(self) -> None:
+            self.connection.close()
+
+        end = let_go
+
+    monkeypatch.setattr(jobs, "GraderProcess", Job)
+    tasks = [jobs.Task(Found(name, Path(name), name, datetime.now(UTC)), 1) for name in "abcd"]
+    with jobs.Pool(assignment, Options(), 2) as pool:
+        results = [graded.result for graded in pool.grade(tasks)]
+    assert sorted(result.student for result in results) == ["a", "b", "c", "d"]
+    assert not any(result.reason for result in results)
 
 
 def test_jobs_share_out_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,7 @@ def touched(root: Path, file: str, text: str) -> set[str]:
     return {name for name in after if after[name] != before.get(name)}
 
 
+PROSE = SOURCE.replace("The rectified linear unit.", "ReLU.", 1) + "\n# %% [markdown]\n# More words.\n"
 SUITE, SOLUTION, BANK = "tests/tiny/test_hidden.py", "solutions/tiny/tiny.py", "solutions/tiny/mistakes.py"
 CHANGES = {
     "a comment": (SUITE, HIDDEN + "\n# nothing\n", set()),
@@ -56,6 +57,7 @@ CHANGES = {
     "a helper": (SUITE, HIDDEN + "\n\ndef helper():\n    return 1\n", BOTH),
     "a question known at run time": (SUITE, HIDDEN + BY_PARAMETER, BOTH),
     "a suite that is no Python": (SUITE, "def", BOTH),
+    "prose and a docstring": (SOLUTION, PROSE, set()),
     "the solution": (SOLUTION, SOURCE + "\n# %%\nx = 1\n", BOTH),
     "the points of one": ("course.yml", "points: 2", {"relu_forward"}),
     "the rules": ("course.yml", "forbid: [torch, scipy]", BOTH),

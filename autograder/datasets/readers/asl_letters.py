@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from autograder.datasets.letters import ALPHABET, chosen_letters, chosen_part
 from autograder.datasets.model import Dataset, DatasetDamaged, first
+from autograder.datasets.photographs import open_photograph, reduced
 from autograder.datasets.signs import checked_whole
 from autograder.datasets.splits import stratified_split
 
@@ -66,7 +66,7 @@ def load(
         rows, y_part = first(rows, y[rows], count, what)
         x_part = np.empty((len(rows), 3, size, size), dtype=np.uint8)
         for place, row in enumerate(rows):
-            x_part[place] = _photograph(paths[row], size)
+            x_part[place] = reduced(open_photograph(paths[row]), size)
         parts.append((x_part, y_part))
     (x_train, y_train), (x_test, y_test) = parts
     return Dataset(
@@ -88,13 +88,3 @@ def _hand(path: Path) -> int:
     if not found:
         raise DatasetDamaged(f"{path} does not say in its name whose hand it shows. Put it there again.")
     return int(found[1])
-
-
-def _photograph(path: Path, size: int) -> UInt8:
-    """One photograph, (3, size, size) in RGB."""
-    try:
-        with Image.open(path, formats=["JPEG"]) as image:
-            reduced = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise DatasetDamaged(f"{path} is not a photograph that can be read. Put it there again.") from error
-    return np.ascontiguousarray(np.asarray(reduced, dtype=np.uint8).transpose(2, 0, 1))

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from autograder.datasets.model import Dataset, DatasetDamaged, DatasetError, first
+from autograder.datasets.photographs import open_photograph, reduced
 from autograder.datasets.signs import checked_whole
 from autograder.datasets.splits import stratified_split
 
@@ -55,7 +55,7 @@ def load(
         chosen, y_part = first(rows, y[rows], count, what)
         x_part = np.empty((len(chosen), 3, size, size), dtype=np.uint8)
         for place, row in enumerate(chosen):
-            x_part[place] = _photograph(paths[row], size)
+            x_part[place] = reduced(open_photograph(paths[row]), size)
         parts.append((x_part, y_part))
     (x_train, y_train), (x_test, y_test) = parts
     return Dataset(
@@ -94,13 +94,3 @@ def _table(folder: Path) -> tuple[list[Path], Int64, tuple[str, ...]]:
     if sorted(names) != list(range(len(names))) or not names:
         raise DatasetDamaged(again)
     return paths, np.array(labels, dtype=np.int64), tuple(names[label] for label in range(len(names)))
-
-
-def _photograph(path: Path, size: int) -> UInt8:
-    """One photograph, (3, size, size) in RGB."""
-    try:
-        with Image.open(path, formats=["JPEG"]) as image:
-            reduced = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise DatasetDamaged(f"{path} is not a photograph that can be read. Put it there again.") from error
-    return np.ascontiguousarray(np.asarray(reduced, dtype=np.uint8).transpose(2, 0, 1))

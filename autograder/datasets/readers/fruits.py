@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from autograder.datasets.model import Dataset, DatasetDamaged, DatasetError, first
+from autograder.datasets.photographs import open_photograph, reduced
 from autograder.datasets.readers.fruit import CLASSES
 from autograder.datasets.signs import checked_whole
 
@@ -79,18 +79,13 @@ def _part(folder: Path, size: int) -> tuple[UInt8, Int64, npt.NDArray[np.float32
 
 def _photograph(path: Path, size: int) -> tuple[UInt8, npt.NDArray[np.float32]]:
     """One photograph, (3, size, size), and how often each of 512 colours occurs in it."""
-    try:
-        with Image.open(path, formats=["JPEG", "PNG"]) as image:
-            whole = image.convert("RGB")
-            reduced = whole.resize((size, size), Image.Resampling.BILINEAR)
-            small = np.asarray(whole.resize((64, 64), Image.Resampling.BILINEAR), dtype=np.int64)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise DatasetDamaged(f"{path} is not a photograph that can be read. Put it there again.") from error
+    whole = open_photograph(path, formats=("JPEG", "PNG"))
+    small = reduced(whole, 64).transpose(1, 2, 0).astype(np.int64)
     # The black corners of a turned copy and the white paper say nothing about the fruit.
     fruit = small[(small.max(axis=2) > 25) & (small.min(axis=2) < 225)]
     counts = np.bincount(fruit // 32 @ np.array([64, 8, 1]), minlength=512)
     histogram = (counts / max(1, counts.sum())).astype(np.float32)
-    return np.ascontiguousarray(np.asarray(reduced, dtype=np.uint8).transpose(2, 0, 1)), histogram
+    return reduced(whole, size), histogram
 
 
 def _split_by_photograph(

@@ -11,6 +11,7 @@ from PIL import Image
 
 from autograder.datasets.imagenet import NUM_CLASSES, halves, imagenet_classes
 from autograder.datasets.model import Dataset, DatasetDamaged, first
+from autograder.datasets.photographs import open_photograph
 from autograder.datasets.signs import checked_whole
 
 UInt8 = npt.NDArray[np.uint8]
@@ -66,11 +67,7 @@ def _by_class(folder: Path) -> list[Path]:
 
 def _photograph(path: Path, size: int) -> UInt8:
     """The middle of one photograph, (3, size, size) in RGB."""
-    try:
-        with Image.open(path, formats=["JPEG"]) as image:
-            whole = image.convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise DatasetDamaged(f"{path} is not a photograph that can be read. Put it there again.") from error
+    whole = open_photograph(path)
     width, height = whole.size
     if (width, height) != (size, size):
         side = min(width, height)

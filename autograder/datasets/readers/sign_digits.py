@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from autograder.datasets.model import Dataset, DatasetDamaged, first
+from autograder.datasets.photographs import open_photograph, reduced
 from autograder.datasets.signs import ALL_DIGITS, checked_whole, chosen_digits
 from autograder.datasets.splits import stratified_split
 
@@ -62,10 +62,5 @@ def load(
 
 def _photograph(path: Path, size: int, color: bool) -> Float32:
     """One photograph in 0..1: (3, size, size) in RGB, or (size, size) in grey."""
-    try:
-        with Image.open(path, formats=["JPEG"]) as image:
-            reduced = image.convert("RGB" if color else "L").resize((size, size), Image.Resampling.BILINEAR)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise DatasetDamaged(f"{path} is not a photograph that can be read. Put it there again.") from error
-    pixels = np.asarray(reduced, dtype=np.float32) / np.float32(255.0)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1)) if color else pixels
+    pixels = reduced(open_photograph(path, mode="RGB" if color else "L"), size)
+    return np.asarray(pixels, dtype=np.float32) / np.float32(255.0)
