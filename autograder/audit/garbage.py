@@ -1,5 +1,5 @@
 """Submissions that solve nothing and must earn nothing, made for any assignment from the names that its
-solution defines.
+solution defines; and the solution with one part that cannot be used.
 """
 
 from __future__ import annotations
@@ -64,3 +64,14 @@ def garbage_cell(cells: Sequence[Cell], answer: str) -> Cell:
     """A cell that answers every question with `answer`, one of the texts above."""
     assignments = "\n".join(f"{name} = _answer" for name in answered_names(cells))
     return Cell(len(cells), "code", f"{answer}\n{assignments}\n")
+
+
+def unusable(name: str) -> str:
+    """Code to put after the solution: a function, a class or a `Class.method` raises when it is used."""
+    return f"""\
+def _unusable(*args, **kwargs):
+    raise RuntimeError("this part is left out on purpose")
+
+
+{name} = property(_unusable) if isinstance({name}, property) else _unusable
+"""

@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from autograder.audit.calls import calls_of_tests, is_part
-from autograder.audit.garbage import EQUALS_EVERYTHING, RETURNS_NOTHING, garbage_cell
+from autograder.audit.garbage import EQUALS_EVERYTHING, RETURNS_NOTHING, garbage_cell, unusable
 from autograder.checking.diagnosis import Explanation, explanations
 from autograder.checking.namespace import gradable_cells
 from autograder.checking.plugin import SolutionContext
@@ -139,6 +139,8 @@ class Examiner:
         self._kills: Counter[str] = Counter()
         self._contexts: dict[str, SolutionContext] = {}
         self._called: dict[str, set[str]] | None = None
+        self._depend: dict[tuple[str, str], set[str]] = {}
+        """Part of the solution and its question -> the other questions' tests that cannot do without it."""
 
     def outcome(self, step: Step) -> Outcome:
         """Grade it."""
@@ -181,17 +183,36 @@ class Examiner:
         return runs if all(run.result.outcome == "passed" for run in runs) else []
 
     def _tests_of(self, step: Step) -> list[SuiteTest]:
-        """The tests that a mistake can fail: those of its question, and those that call what it replaces."""
-        if self._called is None:
-            files = self._grader.assignment.own_files()
-            self._called = calls_of_tests(self._grader.suite, self._grader.solution, files)
-        called = self._called
-        name = step.replaces
+        """The tests that a mistake can fail: those of its question, and those that depend on what it
+        replaces.
+        """
+        depend = self._dependent(step.replaces, step.question)
         return [
-            test
-            for test in self._grader.suite.tests
-            if test.question == step.question or any(is_part(each, name) for each in called[test.key])
+            test for test in self._grader.suite.tests if test.question == step.question or test.key in depend
         ]
+
+    def _dependent(self, name: str, question: str) -> set[str]:
+        """The tests of other questions that can fail by a mistake in this part of the solution.
+
+        Of those that call it, the ones that fail when it cannot be used at all. The others either never use
+        its answer or pass with the reference's in its place, and so they do whatever it answers.
+        """
+        if (name, question) not in self._depend:
+            if self._called is None:
+                files = self._grader.assignment.own_files()
+                self._called = calls_of_tests(self._grader.suite, self._grader.solution, files)
+            called = self._called
+            calling = [
+                test
+                for test in self._grader.suite.tests
+                if test.question != question and any(is_part(each, name) for each in called[test.key])
+            ]
+            cells = gradable_cells(self._grader.solution)
+            cells.append(Cell(len(self._grader.solution), "code", unusable(name)))
+            runs, _ = self._grader.run_cells(cells, AUDIT_SEED, calling, name) if calling else ([], [])
+            failed = {run.test.key for run in runs if run.result.outcome != "passed"}
+            self._depend[name, question] = failed
+        return self._depend[name, question]
 
     def _record(
         self,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,39 +78,53 @@ class Diagnostician:
             own = [run for run in runs if run.test.question == question]
             failed = [run for run in own if is_wrong(run)]
             passed = [run for run in own if run.result.outcome == "passed" and not run.test.timed]
-            comparable = sum(not run.test.timed for run in failed)
+            for some in (failed, passed):  # the quick ones first: one that differs may settle it
+                some.sort(key=lambda run: run.result.seconds)
             if self._remembered_for != (question, seed):  # an audit asks about one question many times over
                 self._remembered_for = (question, seed)
                 self._remembered.clear()
             for mistake in (mistake for mistake in self.mistakes if mistake.question == question):
                 if time.monotonic() > until:
                     break
-                same = [
-                    run
-                    for run, other in zip(failed, self._runs(mistake, suite, failed, seed), strict=False)
-                    if other.result.outcome in ("failed", "error") and same_events(run.events, other.events)
-                ]
-                if not same or sum(not run.test.timed for run in same) < LEAST_SHARE * comparable:
-                    continue
-                if all(
+                same = self._same(mistake, suite, failed, seed)
+                if same and all(
                     other.result.outcome == "passed" for other in self._runs(mistake, suite, passed, seed)
                 ):
-                    for run in same:
-                        found.setdefault(run.test.key, []).append(mistake)
+                    for key in same:
+                        found.setdefault(key, []).append(mistake)
         return found
 
-    def _runs(self, mistake: Mistake, suite: Suite, runs: Sequence[TestRun], seed: int) -> list[TestRun]:
-        """The same tests on the solution with the mistake in it; none where it cannot be loaded."""
+    def _same(self, mistake: Mistake, suite: Suite, failed: Sequence[TestRun], seed: int) -> list[str]:
+        """The failed tests in which the mistake gives exactly these results; none where they are too few.
+
+        It stops as soon as too many differ: most mistakes are told apart by the first of the tests.
+        """
+        comparable = sum(not run.test.timed for run in failed)
+        same, differ = [], 0
+        for run, other in zip(failed, self._runs(mistake, suite, failed, seed), strict=False):
+            if other.result.outcome in ("failed", "error") and same_events(run.events, other.events):
+                same.append(run.test.key)
+            elif not run.test.timed:
+                differ += 1
+                if comparable - differ < LEAST_SHARE * comparable:
+                    return []
+        return same
+
+    def _runs(self, mistake: Mistake, suite: Suite, runs: Sequence[TestRun], seed: int) -> Iterator[TestRun]:
+        """The same tests on the solution with the mistake in it, each when it is asked for; none where the
+        solution cannot be loaded.
+        """
         if mistake.name not in self._contexts:
             self._contexts[mistake.name] = self._load(mistake)
         context = self._contexts[mistake.name]
         if context is None:
-            return []
+            return
         context.seed = seed
-        unknown = [run.test for run in runs if (mistake.name, run.test.key) not in self._remembered]
-        for other in suite.run(context, unknown, replaced=mistake.replaces):
-            self._remembered[mistake.name, other.test.key] = other
-        return [self._remembered[mistake.name, run.test.key] for run in runs]
+        for run in runs:
+            if (mistake.name, run.test.key) not in self._remembered:
+                (other,) = suite.run(context, [run.test], replaced=mistake.replaces)
+                self._remembered[mistake.name, run.test.key] = other
+            yield self._remembered[mistake.name, run.test.key]
 
     def _load(self, mistake: Mistake) -> SolutionContext | None:
         try:

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gradebook_course import prepare
 from tiny_course import COURSE, HIDDEN, MISTAKES, SOURCE, VARIANT, write_tiny_course
 
 from autograder.audit import AuditReport, audit_assignment
-from autograder.audit.garbage import EQUALS_EVERYTHING, RETURNS_NOTHING, answered_names, garbage_cell
+from autograder.audit.garbage import (
+    EQUALS_EVERYTHING,
+    RETURNS_NOTHING,
+    answered_names,
+    garbage_cell,
+    unusable,
+)
+from autograder.audit.steps import Examiner, Step
 from autograder.cli.auditing import AuditCommand, run_audit
 from autograder.course import Assignment, CourseError, load_course
+from autograder.grading.grader import Grader, with_grader
 from autograder.notebook.cells import Cell
 from autograder.notebook.percent import read_source
 
@@ -98,6 +107,40 @@ def test_relu_small(student):
 def test_functions_that_are_given_keep_questions_apart(audit: Audit) -> None:
     assert GIVEN.count("given=") == 2
     assert audit(tiny=BUILT_ON, test_hidden=GIVEN, test_public=PUBLIC_OF_RELU).problems == []
+
+
+def test_questions_that_stand_without_a_part_are_not_run_on_each_of_its_mistakes(
+    assignment_with: Callable[..., Assignment],
+) -> None:
+    def run_on_wrong_sign(grader: Grader) -> set[str]:
+        wrong = next(mistake for mistake in grader.mistakes if mistake.name == "wrong_sign")
+        step = Step(
+            "mistake", wrong.name, source=wrong.source, question=wrong.question, replaces=wrong.replaces
+        )
+        return {grader.suite.tests[place].question for place in Examiner(grader).outcome(step).ran}
+
+    given = assignment_with(tiny=BUILT_ON, test_hidden=GIVEN, test_public=PUBLIC_OF_RELU)
+    assert with_grader(given, run_on_wrong_sign) == {"relu_forward"}
+    not_given = assignment_with(tiny=BUILT_ON, test_public=PUBLIC_OF_RELU)
+    assert with_grader(not_given, run_on_wrong_sign) == {"relu_forward", "softmax"}
+
+
+@pytest.mark.parametrize("name", ["f", "C", "C.method", "C.attribute"])
+def test_a_part_that_cannot_be_used(name: str) -> None:
+    namespace: dict[str, Any] = {}
+    exec(
+        "def f():\n    return 0\n\nclass C:\n    def method(self):\n        return 0\n\n"
+        "    @property\n    def attribute(self):\n        return 0\n",
+        namespace,
+    )
+    uses = {"f": "f()", "C": "C()", "C.method": "C().method()", "C.attribute": "C().attribute"}
+    exec(unusable(name), namespace)
+    for other, use in uses.items():
+        if other == name or other.startswith(f"{name}."):
+            with pytest.raises(RuntimeError, match="left out on purpose"):
+                eval(use, namespace)
+        else:
+            eval(use, namespace)
 
 
 def test_a_mistake_that_is_not_recognised(audit: Audit) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -156,3 +157,31 @@ def test_a_mistake_that_fails_what_was_passed_is_not_named(suite_file: Path) -> 
         return [run.result.diagnosis for run in runs]
 
     assert run_suite([suite_file], body) == [None] * 4
+
+
+def test_a_mistake_that_differs_is_not_run_to_the_end(
+    suite_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank = suite_file.with_name("mistakes.py")
+    bank.write_text(
+        '@mistake("Net", "Nothing.", replaces="Net")\n'
+        "class Net:\n    def loss(self, x):\n        return [1.0]\n\n    def size(self):\n        return 2\n"
+    )
+
+    def body(suite: Suite) -> int:
+        loss = "    def loss(self, x):\n        return [0.0]\n"
+        answer = f"class Net:\n{loss}\n    def size(self):\n        return 0\n"
+        runs = suite.run(SolutionContext(CELLS, [("<solution answer>", answer)], seed=3))
+        assert [run.result.outcome for run in runs if run.test.question == "Net"] == ["failed", "failed"]
+        replayed: list[str] = []
+        run = suite.run
+
+        def counted(context: Any, tests: Any, **others: Any) -> Any:
+            replayed.extend(test.name for test in tests)
+            return run(context, tests, **others)
+
+        monkeypatch.setattr(suite, "run", counted)
+        Diagnostician(CELLS, read_mistakes(bank)).diagnose(suite, runs, 3)
+        return len(replayed)
+
+    assert run_suite([suite_file], body) == 1
