@@ -251,9 +251,8 @@ check("top_k")
 
 # %% [markdown]
 # **The nearest by pixels.** Before any learning: the embedding of a picture is the picture itself,
-# reduced to 12 x
-# 12. To the left a query of a new make, beside it its six nearest; green frames are of the same make.
-#     What is found is the same *background*, the same *paint*, the same *place*.
+# reduced to 12 x 12. To the left a query of a new make, beside it its six nearest; green frames are of
+# the same make. What is found is the same *background*, the same *paint*, the same *place*.
 
 
 # %%
@@ -417,10 +416,10 @@ for name, each in table.items():
 # %% [markdown]
 # ## 16.8 A figure that is too good
 #
-# The lesson that this one descends from reports three accuracies on cars: 73.78 %, 76.77 % and 72.26
-# %. For the last one, each photograph had been copied several times, turned and mirrored a little;
-# *then* the copies were split at random. So for nearly every test picture there was a copy of the
-# **same photograph** in the training part. What was measured is how well a photograph recognises
+# The lesson that this one descends from reports three accuracies on cars: 73.78 %, 76.77 % and
+# 72.26 %. For the last one, each photograph had been copied several times, turned and mirrored a
+# little; *then* the copies were split at random. So for nearly every test picture there was a copy of
+# the **same photograph** in the training part. What was measured is how well a photograph recognises
 # itself. This is a **leak**, and no code raises an error.
 #
 # The remedy: what belongs together (copies of a photograph, frames of a video, pictures of a person)
