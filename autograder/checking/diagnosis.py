@@ -20,11 +20,13 @@ from typing import Any
 import numpy as np
 
 from autograder.checking.describe import is_tensor
+from autograder.checking.limited import memory_limit, time_limit
 from autograder.checking.mistakes import Mistake
 from autograder.checking.plugin import SolutionContext
 from autograder.checking.proxy import Event
 from autograder.checking.relation import Relation
 from autograder.checking.runner import Suite, TestRun
+from autograder.course import Limits
 from autograder.notebook.cells import Cell
 from autograder.sandbox.wire import Handle
 
@@ -34,6 +36,9 @@ MOST_FOR_ONE = 3
 """Where more tests of a question failed, one alone does not make a family."""
 DIAGNOSIS_SECONDS = 5.0
 """Time for recognising mistakes in one submission; what is not recognised by then stays unexplained."""
+
+LEAST_PATIENCE, PATIENCE = 1.0, 10.0
+"""Seconds that a mistake has for a test: so many, and so many times what the test took."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +53,21 @@ class Explanation:
 
 
 class Diagnostician:
-    """Knows the solution and its mistakes; loads each mistaken solution once."""
+    """Knows the solution and its mistakes; loads each mistaken solution once.
+
+    Mistakes run in this process, with the memory that a submission may use and for a limited time: one that
+    never ends, or takes all memory, explains nothing and stops nobody.
+    """
 
     def __init__(
-        self, cells: Sequence[Cell], mistakes: Sequence[Mistake], files: Mapping[str, Path] | None = None
+        self,
+        cells: Sequence[Cell],
+        mistakes: Sequence[Mistake],
+        files: Mapping[str, Path] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._cells, self._files = cells, files
+        self._limits = limits or Limits()
         self.mistakes = list(mistakes)
         self._contexts: dict[str, SolutionContext | None] = {}
         self._remembered: dict[tuple[str, str], TestRun] = {}
@@ -86,22 +100,27 @@ class Diagnostician:
             for mistake in (mistake for mistake in self.mistakes if mistake.question == question):
                 if time.monotonic() > until:
                     break
-                same = self._same(mistake, suite, failed, seed)
-                if same and all(
-                    other.result.outcome == "passed" for other in self._runs(mistake, suite, passed, seed)
-                ):
-                    for key in same:
-                        found.setdefault(key, []).append(mistake)
+                try:
+                    same = self._same(mistake, suite, failed, seed, until)
+                    others = self._runs(mistake, suite, passed, seed, until) if same else ()
+                    if not all(other.result.outcome == "passed" for other in others):
+                        continue
+                except TimeoutError:
+                    continue
+                for key in same:
+                    found.setdefault(key, []).append(mistake)
         return found
 
-    def _same(self, mistake: Mistake, suite: Suite, failed: Sequence[TestRun], seed: int) -> list[str]:
+    def _same(
+        self, mistake: Mistake, suite: Suite, failed: Sequence[TestRun], seed: int, until: float
+    ) -> list[str]:
         """The failed tests in which the mistake gives exactly these results; none where they are too few.
 
         It stops as soon as too many differ: most mistakes are told apart by the first of the tests.
         """
         comparable = sum(not run.test.timed for run in failed)
         same, differ = [], 0
-        for run, other in zip(failed, self._runs(mistake, suite, failed, seed), strict=False):
+        for run, other in zip(failed, self._runs(mistake, suite, failed, seed, until), strict=False):
             if other.result.outcome in ("failed", "error") and same_events(run.events, other.events):
                 same.append(run.test.key)
             elif not run.test.timed:
@@ -110,9 +129,11 @@ class Diagnostician:
                     return []
         return same
 
-    def _runs(self, mistake: Mistake, suite: Suite, runs: Sequence[TestRun], seed: int) -> Iterator[TestRun]:
+    def _runs(
+        self, mistake: Mistake, suite: Suite, runs: Sequence[TestRun], seed: int, until: float
+    ) -> Iterator[TestRun]:
         """The same tests on the solution with the mistake in it, each when it is asked for; none where the
-        solution cannot be loaded.
+        solution cannot be loaded. Raises `TimeoutError` where one takes far longer than it took.
         """
         if mistake.name not in self._contexts:
             self._contexts[mistake.name] = self._load(mistake)
@@ -122,7 +143,14 @@ class Diagnostician:
         context.seed = seed
         for run in runs:
             if (mistake.name, run.test.key) not in self._remembered:
-                (other,) = suite.run(context, [run.test], replaced=mistake.replaces)
+                seconds = min(LEAST_PATIENCE + PATIENCE * run.result.seconds, until - time.monotonic())
+                if seconds <= 0:
+                    raise TimeoutError
+                late = time.monotonic() + seconds
+                with time_limit(seconds), memory_limit(self._limits.memory_mb << 20):
+                    (other,) = suite.run(context, [run.test], replaced=mistake.replaces)
+                if time.monotonic() > late:  # the test took the interruption for a wrong answer
+                    raise TimeoutError
                 self._remembered[mistake.name, run.test.key] = other
             yield self._remembered[mistake.name, run.test.key]
 

@@ -66,7 +66,9 @@ class Grader:
         self.solution = read_source(assignment.source)
         self.mistakes = read_mistakes(assignment.mistakes)
         self._reference = _loaded_solution(assignment, self.solution)
-        self.diagnostician = Diagnostician(self.solution, self.mistakes, assignment.own_files())
+        self.diagnostician = Diagnostician(
+            self.solution, self.mistakes, assignment.own_files(), assignment.limits
+        )
         self.sandbox = [UNSAFE] if options.unsafe_no_sandbox else zygotes.profile.layers
         _require_every_question(assignment, suite)
 

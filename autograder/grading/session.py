@@ -4,15 +4,13 @@ brought it down.
 
 from __future__ import annotations
 
-import resource
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from autograder.checking.failure import NoFile
+from autograder.checking.limited import memory_limit, time_limit
 from autograder.checking.namespace import Namespace, answer_served, parameter_names
 from autograder.checking.proxy import Student
 from autograder.checking.random_state import RandomState
@@ -22,7 +20,6 @@ from autograder.notebook.handedin import HandedIn
 from autograder.notebook.intake import name_of
 from autograder.notebook.repair import definitions
 from autograder.sandbox.host import Zygote
-from autograder.sandbox.kernel import address_space
 from autograder.sandbox.peers import Upcall, Worker, WorkerLimits
 from autograder.sandbox.served import GRADIENT
 from autograder.sandbox.verdicts import CallTimeout, WorkerLost
@@ -226,41 +223,6 @@ def served_upcall(
             return answer_served(reference, name, args, kwargs)
 
     return call
-
-
-@contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """TimeoutError after `seconds`, by a timer signal; without effect outside the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def expire(*_: object) -> None:
-        raise TimeoutError(f"the reference was asked for something that takes longer than {seconds:g} s")
-
-    before = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-@contextmanager
-def memory_limit(more: int) -> Iterator[None]:
-    """MemoryError in this process when it maps `more` bytes beyond what it has mapped already."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = address_space() + more
-    soft, hard = before
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft == resource.RLIM_INFINITY or wanted < soft:
-        resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 class SandboxContext:

@@ -29,7 +29,7 @@ def unit(x):
 # --- l2_normalize
 
 
-@mistake("l2_normalize", "A row of zeros becomes NaN: 0 is divided by 0.")
+@mistake("l2_normalize", "A row of zeros becomes NaN: 0 is divided by 0.", family="unstable")
 def normalize_zero_by_zero(x):
     return x / x.norm(dim=1, keepdim=True)
 
@@ -120,7 +120,11 @@ def euclid_stays_double(queries, gallery):
 # --- cosine_distances
 
 
-@mistake("cosine_distances", "This is the cosine, which is large for what is near: take one minus it.")
+@mistake(
+    "cosine_distances",
+    "This is the cosine, which is large for what is near: take one minus it.",
+    family="function",
+)
 def cosine_similarity_itself(queries, gallery):
     return unit(queries) @ unit(gallery).T
 
@@ -155,7 +159,11 @@ def cosine_angle(queries, gallery):
     return (unit(queries) @ unit(gallery).T).clamp(-1, 1).arccos()
 
 
-@mistake("cosine_distances", "A row of zeros gives NaN: it has no direction, and is at distance 1.")
+@mistake(
+    "cosine_distances",
+    "A row of zeros gives NaN: it has no direction, and is at distance 1.",
+    family="unstable",
+)
 def cosine_nan(queries, gallery):
     q, g = (x / x.norm(dim=1, keepdim=True) for x in (queries, gallery))
     return (1 - q @ g.T).clamp(min=0, max=2)
@@ -303,7 +311,7 @@ def recall_at_place_k(neighbours, labels, query_labels, ks):
     return [float(hits[:, k - 1].double().mean()) for k in ks]
 
 
-@mistake("recall_at_k", "One neighbour too few is looked at: [:k - 1] ends before place k.")
+@mistake("recall_at_k", "One neighbour too few is looked at: [:k - 1] ends before place k.", family="offset")
 def recall_one_too_few(neighbours, labels, query_labels, ks):
     hits = labels[neighbours] == query_labels[:, None]
     return [float(hits[:, : k - 1].any(dim=1).double().mean()) for k in ks]
@@ -356,7 +364,11 @@ def map_zero_for_unanswerable(ranking, labels, query_labels):
     return float(((precisions * hits).sum(dim=1) / hits.sum(dim=1).clamp(min=1)).mean())
 
 
-@mistake("mean_average_precision", "A query without anything to find makes the result NaN: 0 divided by 0.")
+@mistake(
+    "mean_average_precision",
+    "A query without anything to find makes the result NaN: 0 divided by 0.",
+    family="unstable",
+)
 def map_nan_for_unanswerable(ranking, labels, query_labels):
     hits, precisions = _precisions(ranking, labels, query_labels)
     return float(((precisions * hits).sum(dim=1) / hits.sum(dim=1)).mean())
@@ -554,7 +566,11 @@ def embedder_relu_last(dim=64, channels=(16, 32, 64, 128)):
     return nn.Sequential(*_network(dim, channels), nn.ReLU())
 
 
-@mistake("build_embedder", "The embeddings are normalised here already, and then again in the loss.")
+@mistake(
+    "build_embedder",
+    "The embeddings are normalised here already, and then again in the loss.",
+    family="scaled",
+)
 def embedder_normalises(dim=64, channels=(16, 32, 64, 128)):
     class Unit(nn.Module):
         def forward(self, x):
@@ -624,7 +640,7 @@ def loss_detaches_lengths(embeddings, proxies, labels, scale=16.0):
     return F.cross_entropy(scale * f @ p.T, labels)
 
 
-@mistake("proxy_loss", "Rows of zeros give NaN.")
+@mistake("proxy_loss", "Rows of zeros give NaN.", family="unstable")
 def loss_nan_for_zeros(embeddings, proxies, labels, scale=16.0):
     f, p = (x / x.norm(dim=1, keepdim=True) for x in (embeddings, proxies))
     return F.cross_entropy(scale * f @ p.T, labels)
@@ -712,7 +728,9 @@ def train_averages_batches(model, proxies, pictures, labels, transform, epochs, 
     return _train(model, proxies, pictures, labels, transform, epochs, rate, batch_size, average="batches")
 
 
-@mistake("train_embedder", "The losses are summed over the pictures: the mean was asked for.")
+@mistake(
+    "train_embedder", "The losses are summed over the pictures: the mean was asked for.", family="scaled"
+)
 def train_sums_losses(model, proxies, pictures, labels, transform, epochs, rate=0.005, batch_size=32):
     return _train(model, proxies, pictures, labels, transform, epochs, rate, batch_size, average="sum")
 

@@ -241,6 +241,19 @@ def test_diagnosis_stops_when_its_time_is_up(grade: Answers, monkeypatch: pytest
     assert grade("def total(x): return x[1:].sum(axis=0)")["test_total"] == ("failed", None)
 
 
+def test_a_mistake_that_never_ends_or_takes_all_memory_stops_nobody(grade: Answers, tmp_path: Path) -> None:
+    bank = tmp_path / "bank.py"
+    bank.write_text(
+        '@mistake("total", "It never ends.")\ndef endless(x):\n    while True:\n        pass\n\n'
+        '@mistake("total", "It takes 3 GB.")\ndef greedy(x):\n    return np.empty(400_000_000)\n\n'
+        '@mistake("total", "The first example is left out.")\ndef first(x):\n    return x[1:].sum(axis=0)\n'
+    )
+    found = grade("def total(x): return x[1:].sum(axis=0)", read_mistakes(bank))
+    assert found["test_total"] == ("failed", "The first example is left out.")
+    found = grade("def total(x): raise MemoryError('Unable to allocate')", read_mistakes(bank))
+    assert found["test_total"] == ("error", "It takes 3 GB.")
+
+
 HANDLE, OTHER = Handle(1, "a"), Handle(2, "b")
 SAME: list[tuple[Any, Any]] = [
     (1.0, 1), (1.0, 1.0 + 1e-9), (np.ones(3), np.ones(3)), (np.ones(3, np.float32), np.ones(3) * (1 + 1e-5)),
