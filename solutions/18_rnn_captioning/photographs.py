@@ -147,7 +147,7 @@ def _network(device: str) -> Any:
         raise DatasetError(
             f"The weights of EfficientNet-Lite0 lack {lacking[0]}: another version of the file?"
         )
-    network = network.to(device)
+    network = network.to(device, memory_format=torch.channels_last)  # a third faster on a processor
 
     @torch.inference_mode()
     def look(images: np.ndarray) -> np.ndarray:
@@ -155,6 +155,7 @@ def _network(device: str) -> Any:
         for start in range(0, len(images), 64):
             batch = torch.from_numpy(images[start : start + 64]).to(device).float()
             batch = F.interpolate(batch, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
+            batch = batch.contiguous(memory_format=torch.channels_last)
             found[start : start + 64] = network((batch - 127.0) / 128.0).cpu().numpy()
         return found
 
