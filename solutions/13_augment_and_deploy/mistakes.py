@@ -368,6 +368,7 @@ class images_transformed_once(Dataset):
     "make_loaders",
     "Without a transform the pictures stay between 0 and 255.",
     replaces="LetterImages.__getitem__",
+    family="scaled",
 )
 def images_not_divided(self, i):
     picture = self.pictures[i]
@@ -378,6 +379,7 @@ def images_not_divided(self, i):
     "make_loaders",
     "The picture is divided by 255 before the transform, which wants bytes and divides as well.",
     replaces="LetterImages.__getitem__",
+    family="zeros",
 )
 def images_divided_first(self, i):
     picture = (self.pictures[i] / 255).to(torch.uint8)
@@ -415,7 +417,9 @@ def save_whole_model(path, model, settings, classes):
     torch.save(model, path)
 
 
-@mistake("save_model", "The model itself stands in the dict, where its state dict should.")
+@mistake(
+    "save_model", "The model itself stands in the dict, where its state dict should.", like="save_whole_model"
+)
 def save_model_as_state(path, model, settings, classes):
     torch.save({"settings": settings, "classes": list(classes), "state": model}, path)
 
@@ -542,7 +546,9 @@ def load_without_state(path, build=None):
 
 
 @mistake(
-    "load_model", "The parameters are loaded, but not the buffers: batch normalisation needs its averages."
+    "load_model",
+    "The parameters are loaded, but not the buffers: batch normalisation needs its averages.",
+    family="zeros",
 )
 def load_parameters_only(path, build=None):
     model, classes = right_load_model(path, build)
@@ -624,13 +630,17 @@ def preprocess_ignores_exif(image, size=SIZE):
 
 
 @mistake(
-    "preprocess", "The alpha channel is dropped: what is transparent shows whatever colour lay under it."
+    "preprocess",
+    "The alpha channel is dropped: what is transparent shows whatever colour lay under it.",
+    family="scaled",
 )
 def preprocess_drops_alpha(image, size=SIZE):
     return _preprocess(image, size, alpha="dropped")
 
 
-@mistake("preprocess", "What is transparent becomes white: the training pictures are on black.")
+@mistake(
+    "preprocess", "What is transparent becomes white: the training pictures are on black.", family="shifted"
+)
 def preprocess_on_white(image, size=SIZE):
     return _preprocess(image, size, alpha="white")
 
@@ -650,7 +660,11 @@ def preprocess_one_bar(image, size=SIZE):
     return _preprocess(image, size, bars="one")
 
 
-@mistake("preprocess", "The bars are white: they should be black, as the ground of the training pictures.")
+@mistake(
+    "preprocess",
+    "The bars are white: they should be black, as the ground of the training pictures.",
+    family="shifted",
+)
 def preprocess_white_bars(image, size=SIZE):
     return _preprocess(image, size, bars="white")
 
@@ -660,12 +674,14 @@ def preprocess_without_antialias(image, size=SIZE):
     return _preprocess(image, size, antialias=False)
 
 
-@mistake("preprocess", "Floats are divided by 255 as well: they are between 0 and 1 already.")
+@mistake(
+    "preprocess", "Floats are divided by 255 as well: they are between 0 and 1 already.", family="scaled"
+)
 def preprocess_divides_floats(image, size=SIZE):
     return _preprocess(image, size, scale=255)
 
 
-@mistake("preprocess", "Bytes are not divided by 255.")
+@mistake("preprocess", "Bytes are not divided by 255.", family="scaled")
 def preprocess_keeps_bytes(image, size=SIZE):
     return _preprocess(image, size, scale=1)
 
@@ -682,17 +698,21 @@ def preprocess_keeps_grey(image, size=SIZE):
     return result[:1] if grey else result
 
 
-@mistake("preprocess", "Red and blue are exchanged (BGR, as OpenCV has it).")
+@mistake("preprocess", "Red and blue are exchanged (BGR, as OpenCV has it).", family="reversed")
 def preprocess_bgr(image, size=SIZE):
     return right_preprocess(image, size).flip(0)
 
 
-@mistake("preprocess", "The channels come last: PyTorch wants them first.")
+@mistake("preprocess", "The channels come last: PyTorch wants them first.", family="transposed")
 def preprocess_channels_last(image, size=SIZE):
     return right_preprocess(image, size).permute(1, 2, 0)
 
 
-@mistake("preprocess", "Height and width are exchanged: the picture is mirrored along its diagonal.")
+@mistake(
+    "preprocess",
+    "Height and width are exchanged: the picture is mirrored along its diagonal.",
+    family="transposed",
+)
 def preprocess_transposes(image, size=SIZE):
     return right_preprocess(image, size).mT
 
@@ -766,7 +786,7 @@ def predict_all_at_once(model, pictures, batch_size=64):
     return _answers(_predict(model, pictures, len(pictures)))
 
 
-@mistake("predict", "The last batch is left out where it is not full.")
+@mistake("predict", "The last batch is left out where it is not full.", family="offset")
 def predict_drops_last(model, pictures, batch_size=64):
     return _answers(_predict(model, pictures, batch_size, drop=True))
 

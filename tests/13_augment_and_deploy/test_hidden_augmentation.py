@@ -227,7 +227,8 @@ def test_make_augmentation_leaves_pictures(student, rng):
     pixels = torch.tensor(rng.integers(0, 256, size=(2, 3, 9, 9)).astype(np.uint8))
     for options in ({}, {"degrees": 0, "shift": 0, "zoom": 0}):
         # `transformed` hands its pictures over one by one, as they are.
-        _, after = student.transformed.after(student.make_augmentation(**options), pixels)
+        made, after = student.transformed.after(student.make_augmentation(**options), pixels)
+        assert_close(tuple(plain(student, made).shape), (2, 3, 9, 9), what="the shape of the views")
         assert_close(plain(student, after[1]), pixels.numpy(), what="the pictures afterwards")
 
 
