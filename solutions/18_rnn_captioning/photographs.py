@@ -5,6 +5,7 @@ Used by the accuracy scripts of assignments 18 and 19; no part of a notebook.
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -226,9 +227,7 @@ def show(corpus: Corpus, said: dict[str, list[list[str]]], path: Path, count: in
         ax.set_xticks([])
         ax.set_yticks([])
         lines = [f"{name}: {' '.join(words[n])}" for name, words in said.items()]
-        ax.set_xlabel(
-            "\n".join(line[i : i + 42] for line in lines for i in range(0, len(line), 42)), fontsize=8
-        )
+        ax.set_xlabel("\n".join(textwrap.fill(line, 42) for line in lines), fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     fig.savefig(path, dpi=90)
     plt.close(fig)
