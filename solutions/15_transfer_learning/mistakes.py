@@ -73,6 +73,12 @@ def head_in_float32(model, name, num_classes):
     return _put(model, name, nn.Linear(model.get_submodule(name).in_features, num_classes))
 
 
+@mistake("replace_head", "The new layer is on the CPU, wherever the old one was.")
+def head_on_cpu(model, name, num_classes):
+    old = model.get_submodule(name)
+    return _put(model, name, nn.Linear(old.in_features, num_classes, dtype=old.weight.dtype))
+
+
 @mistake("replace_head", "The new layer begins with zeros: nn.Linear draws its weights.")
 def head_of_zeros(model, name, num_classes):
     new = right_replace_head(model, name, num_classes)
@@ -205,6 +211,11 @@ def head_stops_early(features, labels, num_classes, decay):
     return head
 
 
+@mistake("fit_head", "torch's LBFGS stops after 20 steps if nothing else is said: raise max_iter.")
+def head_default_steps(features, labels, num_classes, decay):
+    return _head(features, labels, num_classes, lambda head: decay / 2 * head.weight.square().sum(), steps=20)
+
+
 @mistake("fit_head", "The biases stay 0: they are to be trained as well.")
 def head_bias_not_trained(features, labels, num_classes, decay):
     return _head(
@@ -222,7 +233,9 @@ def head_standardizes_in_place(features, labels, num_classes, decay):
 # --- training_mode
 
 
-@mistake("training_mode", "Batch normalisation is in training mode like the rest, and forgets its averages.")
+@mistake(
+    "training_mode", "Batch normalisation ends in training mode like the rest, and forgets its averages."
+)
 def mode_trains_all(model):
     model.train()
 
@@ -248,12 +261,6 @@ def mode_top_level_only(model):
     for module in model.children():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
             module.eval()
-
-
-@mistake("training_mode", "model.train() comes last, and switches batch normalisation back.")
-def mode_train_last(model):
-    right_training_mode(model)
-    model.train()
 
 
 @mistake("training_mode", "The rest of the model is not put into training mode, but stays as it was.")
@@ -387,13 +394,16 @@ def plateau_waits_too_long(losses, rate, factor=0.3, patience=2, floor=0.0):
 @mistake(
     "plateau_rates",
     "After a reduction the waiting does not begin anew, so that the rate falls in every epoch.",
+    family="partial",
 )
 def plateau_falls_on(losses, rate, factor=0.3, patience=2, floor=0.0):
     return _plateau(losses, rate, factor, patience, floor, anew=False)
 
 
 @mistake(
-    "plateau_rates", "Each loss is compared with the one before: what counts is the lowest of all before."
+    "plateau_rates",
+    "Each loss is compared with the one before: what counts is the lowest of all before.",
+    family="partial",
 )
 def plateau_compares_with_last(losses, rate, factor=0.3, patience=2, floor=0.0):
     return _plateau(losses, rate, factor, patience, floor, lowest_so_far=False)
@@ -510,7 +520,7 @@ def checkpoint_empties(path, model, optimizer, history):
 def _fine_tune(
     model, optimizer, train_loader, val_loader, num_epochs, patience, mode, *, copy_state=True, restore=True,
     every=True, eval=True, per_example=True, alike=False, falling=True, pile_up=False, zero=True, late=0,
-    strict=True, buffers=True,
+    strict=True, equal=False, buffers=True,
 ):  # fmt: skip
     history = {"train_loss": [], "val_loss": [], "best_epoch": None}
     initial = [group["lr"] for group in optimizer.param_groups]
@@ -545,7 +555,7 @@ def _fine_tune(
         loss = total / count
         history["val_loss"].append(loss)
         waited += 1
-        if loss < lowest or (not strict and not loss > lowest):
+        if loss < lowest or (equal and loss == lowest) or (not strict and math.isnan(loss)):
             lowest, best, waited = loss, keep(model.state_dict()), 0
             history["best_epoch"] = epoch
         if waited >= patience + late:
@@ -561,7 +571,8 @@ def _fine_tune(
 
 
 @mistake(
-    "fine_tune", "The best weights are not copied: state_dict() holds the tensors that the next step changes."
+    "fine_tune",
+    "The model ends with its last weights: state_dict() does not copy them, and steps change them.",
 )
 def tune_keeps_reference(
     model, optimizer, train_loader, val_loader, num_epochs, patience, mode=training_mode
@@ -571,7 +582,11 @@ def tune_keeps_reference(
     )
 
 
-@mistake("fine_tune", "The model ends with its last weights: load the best ones in the end.")
+@mistake(
+    "fine_tune",
+    "The model ends with its last weights: load the best ones in the end.",
+    like="tune_keeps_reference",
+)
 def tune_ends_with_last(model, optimizer, train_loader, val_loader, num_epochs, patience, mode=training_mode):
     return _fine_tune(model, optimizer, train_loader, val_loader, num_epochs, patience, mode, restore=False)
 
@@ -617,12 +632,16 @@ def tune_rates_alike(model, optimizer, train_loader, val_loader, num_epochs, pat
     return _fine_tune(model, optimizer, train_loader, val_loader, num_epochs, patience, mode, alike=True)
 
 
-@mistake("fine_tune", "The learning rates never fall.")
+@mistake("fine_tune", "The learning rates never fall.", family="partial")
 def tune_rates_constant(model, optimizer, train_loader, val_loader, num_epochs, patience, mode=training_mode):
     return _fine_tune(model, optimizer, train_loader, val_loader, num_epochs, patience, mode, falling=False)
 
 
-@mistake("fine_tune", "The factor is applied again in every epoch: it multiplies the rate of the beginning.")
+@mistake(
+    "fine_tune",
+    "The factor is applied again in every epoch: it multiplies the rate of the beginning.",
+    family="partial",
+)
 def tune_rates_pile_up(model, optimizer, train_loader, val_loader, num_epochs, patience, mode=training_mode):
     return _fine_tune(model, optimizer, train_loader, val_loader, num_epochs, patience, mode, pile_up=True)
 
@@ -642,6 +661,11 @@ def tune_too_patient(model, optimizer, train_loader, val_loader, num_epochs, pat
 @mistake("fine_tune", "A loss of NaN is taken for the best: ask whether the loss is lower.")
 def tune_accepts_nan(model, optimizer, train_loader, val_loader, num_epochs, patience, mode=training_mode):
     return _fine_tune(model, optimizer, train_loader, val_loader, num_epochs, patience, mode, strict=False)
+
+
+@mistake("fine_tune", "An equal loss is taken for a better one: the first of equals is the best epoch.")
+def tune_accepts_equal(model, optimizer, train_loader, val_loader, num_epochs, patience, mode=training_mode):
+    return _fine_tune(model, optimizer, train_loader, val_loader, num_epochs, patience, mode, equal=True)
 
 
 # --- confusion_matrix

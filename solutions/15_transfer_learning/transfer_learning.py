@@ -899,17 +899,12 @@ def transfer(pictures, labels, seed):
     mode before it is used.
     """
     ### BEGIN SOLUTION
-    torch.manual_seed(seed)
     network = load_backbone()
-    x = prepare(pictures, 96)
-    f = embed(network, torch.cat([x, x.flip(3)])).double()  # their mirror images as well
-    center, spread = f.mean(dim=0), f.std(dim=0) + 1e-3
-    f = (f - center) / spread
-    # Least squares with a penalty: as many equations as there are pictures.
-    targets = F.one_hot(labels.repeat(2)).double() - 1 / (labels.max() + 1)
-    W = (f.T @ torch.linalg.solve(f @ f.T + 10_000 * torch.eye(len(f)).double(), targets)).T / spread
-    network._fc = nn.Linear(*W.T.shape)
-    network._fc.load_state_dict({"weight": W, "bias": -W @ center})
+    f = embed(network, prepare(pictures, 96)).double()
+    # Least squares with a penalty: as many equations as there are pictures. Nothing is drawn at random.
+    W = torch.linalg.solve(f @ f.T + 300 * torch.eye(len(f)), F.one_hot(labels).double()).T @ f
+    network._fc = nn.Linear(*W.T.shape, bias=False)
+    network._fc.load_state_dict({"weight": W})
     return Prepared(network, 96)
     ### END SOLUTION
 

@@ -68,22 +68,31 @@ def test_replace_head_layer(student, rng, name):
 
 @pytest.mark.question("replace_head")
 def test_replace_head_used(student, rng):
-    """The model uses the layer that is returned, which is trainable where all else is frozen."""
-    model, _ = made(student, rng)
+    """The model uses the layer that is returned, which is trainable; the rest stays as it was."""
+    there = student.value("torch")
+    model, before = made(student, rng)
     model.requires_grad_(False)
+    model.get_submodule("0.0").requires_grad_(True)
     new = student.replace_head(model, "10", 3)
     state = state_of(student, new)
     assert_close(sorted(state), ["bias", "weight"], what="the names in the layer that is returned")
     assert_close(
         state_of(student, model)["10.weight"], state["weight"], rtol=0, atol=0, what="the model's new weights"
     )
-    got = {name: int(each.requires_grad) for name, each in student.builtin("list", model.named_parameters())}
-    expected = {name: int(name.startswith("10.")) for name in got}
-    assert_close(
-        got, expected, what="what is trainable (1) afterwards", hint="A new nn.Linear; the rest stays frozen."
-    )
     model.train(False)
-    x = torch.tensor(rng.normal(size=(4, 4)))
+    x, y = torch.tensor(rng.normal(size=(4, 4))), torch.tensor(rng.integers(0, 3, size=4))
+    student.one_epoch(model, there.optim.SGD(model.parameters(), lr=0.5), [(x, y)])
+    after = state_of(student, model)
+    got = {name: int(each.requires_grad) for name, each in student.builtin("list", model.named_parameters())}
+    expected = {name: int(name.startswith(("0.0.", "10."))) for name in got}
+    hint = "A new nn.Linear; the rest stays as it was: here all but 0.0 is frozen."
+    assert_close(got, expected, what="what is trainable (1) afterwards", hint=hint)
+    for name, value in before.items():
+        if not expected.get(name):
+            what = f"{name}, which is frozen, after a step"
+            assert_close(after[name], value, rtol=0, atol=0, what=what)
+    if np.array_equal(after["10.bias"], state["bias"]):
+        fail("The new layer should have moved in a training step.")
     assert_close(list(model(x).shape), [4, 3], what="the shape of the logits")
     new.load_state_dict(
         {"weight": torch.zeros(3, 6).double(), "bias": torch.tensor([1.0, 2.0, 3.0]).double()}
@@ -113,6 +122,18 @@ def test_replace_head_dtype(student, rng):
                 "The new weights should be drawn at random, as nn.Linear does it.",
                 got=str(drawn_[0].round(3)),
             )
+
+
+@pytest.mark.question("replace_head")
+def test_replace_head_device(student):
+    """The new layer is where the old one was; "meta" is a device that every machine has."""
+    nn = student.value("torch").nn
+    model = nn.Sequential(nn.Linear(6, 4, device="meta"))
+    student.replace_head(model, "0", 3)
+    assert_close(model.get_submodule("0").out_features, 3, what="the number of its outputs")
+    for name in ("weight", "bias"):
+        got = str(getattr(model.get_submodule("0"), name).device.type)
+        assert_close(got, "meta", what=f"the device of the new {name}", hint="device=old.weight.device")
 
 
 # --- set_trainable
@@ -213,17 +234,27 @@ def test_training_mode_statistics(student, rng):
 
 
 @pytest.mark.question("training_mode")
-def test_training_mode_alone(student):
-    """A model that is itself a batch normalisation; what is trainable stays trainable."""
-    nn = student.value("torch").nn
-    model = nn.BatchNorm2d(3)
-    model.train(True)
+def test_training_mode_alone(student, rng):
+    """A model that is itself a batch normalisation; what is trainable stays so, and moves in a step."""
+    there = student.value("torch")
+    alone = there.nn.BatchNorm2d(3)
+    alone.train(True)
+    student.training_mode(alone)
+    model = there.nn.Sequential(there.nn.Linear(3, 4), there.nn.BatchNorm1d(4)).double()
+    model.load_state_dict(drawn(rng, student.builtin("dict", model.state_dict())))
     student.training_mode(model)
-    assert_close(int(model.training), 0, what="the mode of a single batch normalisation (1: training)")
-    flags = [int(each.requires_grad) for each in student.builtin("list", model.parameters())]
-    assert_close(
-        flags, [1, 1], what="what is trainable (1)", hint="Modes only: nothing is to be frozen here."
-    )
+    before = state_of(student, model)
+    x, y = torch.tensor(rng.normal(size=(6, 3))), torch.tensor(rng.integers(0, 4, size=6))
+    student.one_epoch(model, there.optim.SGD(model.parameters(), lr=0.5), [(x, y)])
+    after = state_of(student, model)
+    assert_close(int(alone.training), 0, what="the mode of a single batch normalisation (1: training)")
+    parameters = student.builtin("list", model.named_parameters())
+    flags = {name: int(each.requires_grad) for name, each in parameters}
+    hint = "Modes only: nothing is to be frozen here."
+    assert_close(flags, dict.fromkeys(flags, 1), what="what is trainable (1)", hint=hint)
+    for name in flags:
+        if np.array_equal(after[name], before[name]):
+            fail(f"{name} should have moved in a training step.", hint=hint)
 
 
 # --- parameter_groups
@@ -398,14 +429,6 @@ def test_plateau_rates_floor(student):
 
 
 # --- checkpoints
-@pytest.fixture
-def folder(student):
-    """A folder for the student's code to write into, removed afterwards."""
-    path = student.value("tempfile").mkdtemp()
-    yield path
-    student.value("shutil").rmtree(path, True)
-
-
 def trainer(student, state, name, rates=(0.1, 0.02)):
     """A small network with batch normalisation in training mode, and an optimiser with two groups."""
     there = student.value("torch")
@@ -419,7 +442,7 @@ def trainer(student, state, name, rates=(0.1, 0.02)):
 
 @pytest.mark.question("checkpoint", weight=3)
 @pytest.mark.parametrize("name", ["Adam", "SGD"])
-def test_checkpoint_goes_on(student, rng, folder, name):
+def test_checkpoint_goes_on(student, rng, name):
     """Training that was interrupted ends with the same numbers, bit for bit."""
     there = student.value("torch").nn
     empty = there.Sequential(there.Linear(3, 4), there.BatchNorm1d(4), there.Linear(4, 3)).double()
@@ -432,7 +455,7 @@ def test_checkpoint_goes_on(student, rng, folder, name):
 
     model, optimizer = trainer(student, state, name)
     student.one_epoch(model, optimizer, batches[:4])
-    path = f"{folder}/half.pt"
+    path = f"{student.folder()}/half.pt"
     student.save_checkpoint(path, model, optimizer, {"epoch": 4})
     student.one_epoch(model, optimizer, batches[2:])  # what comes later must not be in the file
     model, optimizer = trainer(student, drawn(rng, state), name, (3.0, 4.0))
@@ -447,9 +470,10 @@ def test_checkpoint_goes_on(student, rng, folder, name):
 
 
 @pytest.mark.question("checkpoint")
-def test_checkpoint_history(student, rng, folder):
+def test_checkpoint_history(student, rng):
     """The history comes back as it was; two files do not get in each other's way."""
     model, optimizer = trainer(student, None, "Adam")
+    folder = student.folder()
     histories = [
         {"val_loss": rng.random(4).tolist(), "best": {"epoch": 2}, "name": "a"},
         {"val_loss": [], "best": None},
@@ -462,23 +486,34 @@ def test_checkpoint_history(student, rng, folder):
 
 
 @pytest.mark.question("checkpoint")
-def test_checkpoint_changes_nothing(student, rng, folder):
-    """Saving changes neither the model nor the optimiser, and training goes on with the same numbers."""
+def test_checkpoint_changes_nothing(student, rng):
+    """Saving changes neither the model nor the optimiser, and training goes on with the same numbers;
+    each file holds the model of its time.
+    """
     there = student.value("torch").nn
     empty = there.Sequential(there.Linear(3, 4), there.BatchNorm1d(4), there.Linear(4, 3)).double()
     state = drawn(rng, student.builtin("dict", empty.state_dict()))
     batches = [
         (torch.tensor(rng.normal(size=(5, 3))), torch.tensor(rng.integers(0, 3, size=5))) for _ in range(3)
     ]
-    ends = []
+    ends, between, folder = [], [], student.folder()
     for save in (False, True):
         model, optimizer = trainer(student, state, "Adam")
         for n, batch in enumerate(batches):
             student.one_epoch(model, optimizer, [batch])
             if save:
-                student.save_checkpoint(f"{folder}/{n}.pt", model, optimizer, {})
+                student.save_checkpoint(f"{folder}/{n}.pt", model, optimizer, {"epoch": n})
+            else:
+                between.append(state_of(student, model))
         ends.append(state_of(student, model))
     for name, value in ends[0].items():
         assert_close(
             ends[1][name], value, rtol=0, atol=0, what=f"{name} where a file was written after each step"
         )
+    for n, expected in enumerate(between):
+        other, its = trainer(student, drawn(rng, state), "Adam")
+        history = student.load_checkpoint(f"{folder}/{n}.pt", other, its)
+        assert_close(history, {"epoch": n}, what=f"the history of the file after step {n}")
+        got = state_of(student, other)
+        for name, value in expected.items():
+            assert_close(got[name], value, rtol=0, atol=0, what=f"{name} in the file after step {n}")

@@ -33,7 +33,7 @@ def test_transfer_accuracy(student, rng):
     model = student.transfer(torch.tensor(fruit.x_train), torch.tensor(y), int(rng.integers(1000)))
     p = logits_of(model, fruit.x_test).softmax(dim=1)
     names = [fruit.classes[int(np.flatnonzero(classes == label)[0])] for label in range(6)]
-    hint = "The features of the pretrained network, with its own preprocessing, standardized; then a head."
+    hint = "The features of the pretrained network, with its own preprocessing; then a head."
     assert_classified(
         p.argmax(dim=1).numpy(), y_test, LEAST, classes=names, images=fruit.x_test,
         confidence=p.amax(dim=1).numpy().astype(np.float64), what="accuracy on unseen pictures", hint=hint,

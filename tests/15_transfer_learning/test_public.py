@@ -127,16 +127,8 @@ def test_plateau_rates(student):
     assert_close(student.plateau_rates([], 0.1), [0.1], what="the rate of the first epoch")
 
 
-@pytest.fixture
-def folder(student):
-    """A folder for your code to write into, removed afterwards."""
-    path = student.value("tempfile").mkdtemp()
-    yield path
-    student.value("shutil").rmtree(path, True)
-
-
 @pytest.mark.question("checkpoint")
-def test_checkpoint(student, folder):
+def test_checkpoint(student):
     """Three epochs, and one epoch, a file, two epochs: the same numbers."""
     there = student.value("torch")
     x, y = torch.arange(24.0).reshape(6, 4) / 24, torch.tensor([0, 1, 2, 0, 1, 2])
@@ -151,7 +143,7 @@ def test_checkpoint(student, folder):
         student.one_epoch(straight, optimizer, [(x, y)])
     model, optimizer = fresh()
     student.one_epoch(model, optimizer, [(x, y)])
-    path = f"{folder}/checkpoint.pt"
+    path = f"{student.folder()}/checkpoint.pt"
     student.save_checkpoint(path, model, optimizer, {"val_loss": [0.5]})
     model, optimizer = fresh()
     history = student.load_checkpoint(path, model, optimizer)
