@@ -37,8 +37,10 @@ MOST_FOR_ONE = 3
 DIAGNOSIS_SECONDS = 5.0
 """Time for recognising mistakes in one submission; what is not recognised by then stays unexplained."""
 
-LEAST_PATIENCE, PATIENCE = 1.0, 10.0
-"""Seconds that a mistake has for a test: so many, and so many times what the test took."""
+LEAST_PATIENCE, PATIENCE, ASLEEP = 1.0, 10.0, 5.0
+"""Seconds of computing that a mistake has for a test: so many, and so many times what the test took; and so
+many times that on the clock.
+"""
 
 
 @dataclass(frozen=True)
@@ -143,16 +145,28 @@ class Diagnostician:
         context.seed = seed
         for run in runs:
             if (mistake.name, run.test.key) not in self._remembered:
-                seconds = min(LEAST_PATIENCE + PATIENCE * run.result.seconds, until - time.monotonic())
-                if seconds <= 0:
-                    raise TimeoutError
-                late = time.monotonic() + seconds
-                with time_limit(seconds), memory_limit(self._limits.memory_mb << 20):
-                    (other,) = suite.run(context, [run.test], replaced=mistake.replaces)
-                if time.monotonic() > late:  # the test took the interruption for a wrong answer
-                    raise TimeoutError
+                other = self._replayed(mistake, suite, context, run, until)
                 self._remembered[mistake.name, run.test.key] = other
             yield self._remembered[mistake.name, run.test.key]
+
+    def _replayed(
+        self, mistake: Mistake, suite: Suite, context: SolutionContext, run: TestRun, until: float
+    ) -> TestRun:
+        """One test, within its limits. Raises `TimeoutError`."""
+        computing = LEAST_PATIENCE + PATIENCE * run.result.seconds
+        seconds = min(ASLEEP * computing, until - time.monotonic())
+        if seconds <= 0:
+            raise TimeoutError
+        late, used = time.monotonic() + seconds, time.process_time() + computing
+        with (
+            time_limit(seconds),
+            time_limit(computing, computing=True),
+            memory_limit(self._limits.memory_mb << 20),
+        ):
+            (other,) = suite.run(context, [run.test], replaced=mistake.replaces)
+        if time.monotonic() > late or time.process_time() > used:
+            raise TimeoutError  # the test took the interruption for a wrong answer
+        return other
 
     def _load(self, mistake: Mistake) -> SolutionContext | None:
         try:
