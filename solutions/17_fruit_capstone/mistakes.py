@@ -4,6 +4,8 @@ function each.
 
 import copy
 import math
+import sys
+import types
 
 import numpy as np
 import torch
@@ -111,7 +113,9 @@ def statistics_of_bytes(images):
 
 
 @mistake(
-    "channel_statistics", "The squares of 8-bit numbers do not fit into 8 bits: convert before squaring."
+    "channel_statistics",
+    "The squares of 8-bit numbers do not fit into 8 bits: convert before squaring.",
+    family="zeros",
 )
 def statistics_overflow(images):
     mean = images.mean(axis=(0, 2, 3)) / 255
@@ -119,13 +123,21 @@ def statistics_overflow(images):
     return as_tensors(mean, np.sqrt(np.maximum(square - mean**2, 0)))
 
 
-@mistake("channel_statistics", "This is the variance: its square root is the standard deviation.")
+@mistake(
+    "channel_statistics",
+    "This is the variance: its square root is the standard deviation.",
+    family="function",
+)
 def statistics_variance(images):
     pixels = np.asarray(images, dtype=np.float64) / 255
     return as_tensors(pixels.mean(axis=(0, 2, 3)), pixels.var(axis=(0, 2, 3)))
 
 
-@mistake("channel_statistics", "All channels are taken together: each has its own mean and deviation.")
+@mistake(
+    "channel_statistics",
+    "All channels are taken together: each has its own mean and deviation.",
+    family="broadcast",
+)
 def statistics_of_all_channels(images):
     pixels = np.asarray(images, dtype=np.float64) / 255
     return as_tensors(np.full(3, pixels.mean()), np.full(3, pixels.std()))
@@ -157,17 +169,17 @@ def statistics_in_double(images):
 # --- normalize
 
 
-@mistake("normalize", "The mean is subtracted after the division: (x - mean) comes first.", family="offset")
+@mistake("normalize", "The mean is subtracted after the division: (x - mean) comes first.", family="shifted")
 def normalize_divides_first(x, mean, std):
     return x / std[:, None, None] - mean[:, None, None]
 
 
-@mistake("normalize", "It is multiplied by the standard deviation, not divided.")
+@mistake("normalize", "It is multiplied by the standard deviation, not divided.", family="scaled")
 def normalize_multiplies(x, mean, std):
     return (x - mean[:, None, None]) * std[:, None, None]
 
 
-@mistake("normalize", "The mean is subtracted, but nothing is divided.")
+@mistake("normalize", "The mean is subtracted, but nothing is divided.", family="scaled")
 def normalize_only_centres(x, mean, std):
     return x - mean[:, None, None]
 
@@ -224,7 +236,9 @@ def preprocess_rounds(images):
 
 
 @mistake(
-    "preprocess", "Each picture is divided by its own brightest pixel: it should be 255 for all of them."
+    "preprocess",
+    "Each picture is divided by its own brightest pixel: it should be 255 for all of them.",
+    family="scaled",
 )
 def preprocess_by_own_maximum(images):
     x = right_preprocess(images)
@@ -245,6 +259,7 @@ def net_gives_probabilities(self, x):
     "fruit_net",
     "Axes of length 1 are squeezed away: for a single picture the batch axis goes, too.",
     replaces="FruitNet.forward",
+    family="offset",
 )
 def net_squeezes(self, x):
     return self.classify(self.features(normalize(x, self.mean, self.std))).squeeze()
@@ -271,6 +286,7 @@ def net_swaps_statistics(self, mean, std, num_classes=6):
     "fruit_net",
     "The mean and the standard deviation that come in are not kept: the buffers hold 0 and 1.",
     replaces="FruitNet.__init__",
+    family="zeros",
 )
 def net_ignores_statistics(self, mean, std, num_classes=6):
     right_init(self, torch.zeros(3), torch.ones(3), num_classes)
@@ -342,7 +358,7 @@ def augment_hides_the_fruit(images):
 @mistake("augment", "Random numbers come from NumPy: torch.manual_seed does not repeat them.")
 def augment_from_numpy(images):
     state = torch.get_rng_state()
-    torch.manual_seed(int(np.random.default_rng().integers(1 << 30)))
+    torch.manual_seed(np.random.randint(1 << 30))
     changed = right_augment(images)
     torch.set_rng_state(state)
     return changed
@@ -365,7 +381,7 @@ def augment_only_brightness(images):
 def trained(
     model, x, y, x_val, y_val, epochs, peak, augment=None, batch_size=64, *,
     keep="best", change_val=False, train_mode=True, eval_mode=True, shuffle=True, first=True,
-    scheduled=True, zero=True, leave_eval=True, parameters_only=False, best=-1.0,
+    scheduled=True, zero=True, leave_eval=True, parameters_only=False, best=-1.0, rate=rate_at, summed=False,
 ):  # fmt: skip
     """train_model with one of its parts left out."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=peak, weight_decay=0.01)
@@ -380,7 +396,7 @@ def trained(
         for batch in order.split(batch_size):
             step += 1
             for group in optimizer.param_groups:
-                group["lr"] = rate_at(step, steps, peak) if scheduled else 0.02
+                group["lr"] = rate(step, steps, peak) if scheduled else 0.02
             images = x[batch] if augment is None else augment(x[batch])
             loss = F.cross_entropy(model(images), y[batch], label_smoothing=0.05)
             if zero:
@@ -395,7 +411,7 @@ def trained(
             with torch.no_grad():
                 logits = model(shown)
         accuracy = (logits.argmax(dim=1) == y_val).double().mean().item()
-        history["train_loss"].append(sum(losses) / len(losses))
+        history["train_loss"].append(sum(losses) / (1 if summed else len(losses)))
         history["val_accuracy"].append(accuracy)
         if accuracy > best or (accuracy == best and not first):
             best = accuracy
@@ -409,14 +425,22 @@ def trained(
     return history
 
 
-@mistake("train_model", "The model keeps the weights of the last epoch, not of the best one.")
+# The model ends in the same state by both of these: no test can tell them apart, so both have one sentence.
+@mistake(
+    "train_model",
+    "The model ends with the weights of the last epoch: either the best ones are not put back, or the "
+    "checkpoint is no copy and holds the model's own tensors, which go on being trained.",
+    like="training_without_a_copy",
+)
 def training_keeps_the_last(*arguments, **options):
     return trained(*arguments, **options, keep="last")
 
 
 @mistake(
     "train_model",
-    "The checkpoint is no copy: it holds the model's own tensors, which go on being trained.",
+    "The model ends with the weights of the last epoch: either the best ones are not put back, or the "
+    "checkpoint is no copy and holds the model's own tensors, which go on being trained.",
+    like="training_keeps_the_last",
 )
 def training_without_a_copy(*arguments, **options):
     return trained(*arguments, **options, keep="alias")
@@ -472,12 +496,49 @@ def training_begins_at_zero(*arguments, **options):
     return trained(*arguments, **options, best=0.0)
 
 
+@mistake("train_model", "The learning rate is the peak in every step: rate_at gives that of each.")
+def training_at_the_peak(*arguments, **options):
+    return trained(*arguments, **options, rate=lambda step, steps, peak: peak)
+
+
+@mistake("train_model", "The schedule counts epochs: it has a rate for each step, the batches of all epochs.")
+def training_schedules_epochs(model, x, y, x_val, y_val, epochs, peak, augment=None, batch_size=64):
+    each = math.ceil(len(x) / batch_size)
+    return trained(model, x, y, x_val, y_val, epochs, peak, augment, batch_size,
+                   rate=lambda step, steps, peak: rate_at((step - 1) // each + 1, epochs, peak))  # fmt: skip
+
+
+@mistake("train_model", "The steps are counted from 0, and the rate at 0 is 0: the first batch is wasted.")
+def training_counts_from_zero(*arguments, **options):
+    return trained(*arguments, **options, rate=lambda step, steps, peak: rate_at(step - 1, steps, peak))
+
+
+@mistake("train_model", "The gradients are never set to zero: those of all earlier steps are in each.")
+def training_without_zero_grad(*arguments, **options):
+    return trained(*arguments, **options, zero=False)
+
+
+@mistake("train_model", "train_loss is the sum of the batches' losses, not their mean.", family="scaled")
+def training_sums_the_losses(*arguments, **options):
+    return trained(*arguments, **options, summed=True)
+
+
 # --- save_model
 
 
 @mistake("save_model", "The whole model is saved, not its state_dict: opening such a file calls functions.")
 def save_whole_model(model, path):
-    torch.save(model, path)
+    # A pickle names the class and its module, which exists in a notebook, but not where solutions are loaded.
+    name = type(model).__module__
+    module, before = types.ModuleType(name), sys.modules.get(name)
+    module.FruitNet = type(model)
+    sys.modules[name] = module
+    try:
+        torch.save(model, path)
+    finally:
+        del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before
 
 
 @mistake("save_model", "Only the parameters are saved: running averages, mean and std are buffers.")
@@ -536,6 +597,13 @@ def load_parameters_only(path):
     return model.eval()
 
 
+@mistake("load_model", "weights_only is False: a file may then call any function of its author's choice.")
+def load_anything(path):
+    model = FruitNet(torch.zeros(3), torch.ones(3))
+    model.load_state_dict(torch.load(path, map_location="cpu", weights_only=False))
+    return model.eval()
+
+
 # --- predict
 
 
@@ -582,7 +650,7 @@ def proba_twice(model, images):
     return torch.softmax(torch.softmax(logits_of(model, preprocess(images)), dim=1), dim=1).numpy()
 
 
-@mistake("predict", "Only the first 250 pictures are answered.", replaces="predict_proba")
+@mistake("predict", "Only the first 250 pictures are answered.", replaces="predict_proba", family="partial")
 def proba_of_the_first(model, images):
     return torch.softmax(logits_of(model, preprocess(images[:250])), dim=1).numpy()
 

@@ -4,6 +4,9 @@ What is built on another function of the student's is asked in a way that does w
 for once.
 """
 
+import copy
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -186,6 +189,47 @@ def test_training_shuffles(student, rng):
         assert_close(now, before.numpy(), rtol=0, atol=0, what=f"{name} after training")
 
 
+def one_picture(there, rng, count, weights):
+    """(model, x): a linear model with this state, and a picture `count` times over."""
+    model = there.nn.Sequential(there.nn.Flatten(), there.nn.Linear(48, len(weights["1.bias"])))
+    model.load_state_dict(weights)
+    x = torch.tensor(rng.uniform(0.2, 0.55, size=(1, 3, 4, 4)), dtype=torch.float32)
+    return model, x.repeat(count, 1, 1, 1)
+
+
+@pytest.mark.question("train_model")
+def test_training_moves_by_the_rates(student, reference, rng):
+    """Each weight moves by the rates of the steps so far, where all gradients point the same way."""
+    there = seeded(student, rng)
+    weights = torch.tensor(rng.uniform(-0.1, 0.1, size=(2, 48)), dtype=torch.float32)
+    before = {"1.weight": weights, "1.bias": torch.tensor([0.0, -5.0])}
+    model, x = one_picture(there, rng, 32, before)
+    ones, zeros = torch.ones(32, dtype=torch.int64), torch.zeros(32, dtype=torch.int64)
+    # Validation is right from the start, so that the first of three epochs is kept: four steps of twelve.
+    shares(student.train_model(model, x, ones, x, zeros, 3, 1e-4, None, 8), 3)
+    after = student.builtin("dict", model.state_dict())["1.weight"]
+    moved = float((after - weights).abs().median()) / 1e-4
+    expected = sum(reference.rate_at(step, 12, 1.0) for step in (1, 2, 3, 4))
+    what = "the way of a weight after 4 of 12 steps of AdamW, in multiples of the peak"
+    hint = "rate_at(step, steps, peak): step counts the batches of all epochs from 1, steps is how many."
+    assert_close(moved, expected, rtol=0.05, what=what, hint=hint)
+
+
+@pytest.mark.question("train_model")
+def test_training_forgets_old_gradients(student, rng):
+    """Two classes of the same picture end equally probable: no gradient of an earlier step pushes on."""
+    there = seeded(student, rng)
+    before = {"1.weight": torch.zeros(2, 48), "1.bias": torch.tensor([2.0, -2.0])}
+    model, x = one_picture(there, rng, 2560, before)
+    y = torch.arange(len(x)) % 2
+    shares(student.train_model(model, x, y, x[:8], y[:8], 1, 0.02), 1)
+    logits = model(x[:1]).detach().numpy()[0]
+    if abs(logits[0] - logits[1]) > 2:
+        fail("The same picture has two labels, equally often, but one class wins by far.",
+             expected="two nearly equal logits", got=str(logits),
+             hint="optimizer.zero_grad() before each backward()")  # fmt: skip
+
+
 @pytest.mark.question("train_model")
 def test_training_follows_the_schedule(student, rng):
     """With a peak of 0 nothing moves, and batches may be of any size."""
@@ -193,13 +237,18 @@ def test_training_follows_the_schedule(student, rng):
     x, y = easy(rng, 50)
     model = small_net(there, rng, norm=False)
     before = student.builtin("dict", model.state_dict())
-    shares(student.train_model(model, x, y, x, y, 2, 0.0, None, 16), 2)
+    student.train_model(model, x, y, x, y, 2, 0.0, None, 16)
     after = student.builtin("dict", model.state_dict())
     for name in before:
         assert_close(after[name], before[name].numpy(), rtol=0, atol=0, what=f"{name} with a peak of 0")
     shares(student.train_model(model, x, y, x, y, 3, 0.02, batch_size=7), 3)
     if accuracy_of(model, x, y) < 0.6:
         fail("With batches of 7 nothing is learned in three epochs.", expected="at least 60% right")
+    undecided, x = one_picture(there, rng, 50, {"1.weight": torch.zeros(3, 48), "1.bias": torch.zeros(3)})
+    losses, _ = shares(student.train_model(undecided, x, y, x, y, 2, 0.0, None, 16), 2)
+    what = "train_loss of three equal logits with a peak of 0: log 3, for every batch"
+    hint = "The mean of the batches' losses, not their sum."
+    assert_close(losses, np.full(2, np.log(3)), rtol=1e-4, what=what, hint=hint)
 
 
 # --- save_model, load_model
@@ -225,10 +274,11 @@ def some_pictures(rng, count=4):
     return torch.tensor(rng.random(size=(count, 3, SIZE, SIZE)), dtype=torch.float32)
 
 
-def scratch(student, name):
-    """A path where the student's code may write, and what keeps its folder alive."""
-    folder = student.value("tempfile").TemporaryDirectory()
-    return f"{folder.name}/{name}", folder
+def content_of(student, path):
+    """The bytes of a file that the student's code has written."""
+    content = student.value("Path")(path).read_bytes()
+    student.events.pop()  # the bytes of every network are others, also where the same mistake wrote them
+    return content
 
 
 def same_logits(model, other, x, what, hint=""):
@@ -241,9 +291,9 @@ def same_logits(model, other, x, what, hint=""):
 def test_save_writes_plain_weights(student, rng):
     """The file holds numbers and names, nothing that would be called when it is opened."""
     seeded(student, rng)
-    path, _folder = scratch(student, "model.pt")
+    path = f"{student.folder()}/model.pt"
     student.save_model(filled_net(student, rng), path)
-    content = student.value("Path")(path).read_bytes()
+    content = content_of(student, path)
     hint = "torch.save(model.state_dict(), path)"
     try:
         kind_of(content)
@@ -257,7 +307,7 @@ def test_save_writes_plain_weights(student, rng):
 def test_save_writes_everything(student, rng):
     """Everything that the model consists of is in the file, buffers as well."""
     there = seeded(student, rng)
-    path, _folder = scratch(student, "weights.pt")
+    path = f"{student.folder()}/weights.pt"
     model, x = filled_net(student, rng), some_pictures(rng)
     student.save_model(model, path)
     other = student.FruitNet(torch.zeros(3), torch.ones(3), 6)
@@ -270,23 +320,23 @@ def test_save_writes_everything(student, rng):
 
 
 def saved(student, rng):
-    """(model, path, folder): a file by save_model, or by torch itself where load_model cannot read that."""
+    """(model, path): a file by save_model, or by torch itself where load_model cannot read that."""
     there = student.value("torch")
     model = filled_net(student, rng)
-    path, folder = scratch(student, "model.pt")
+    path = f"{student.folder()}/model.pt"
     try:
         student.save_model(model, path)
         student.load_model(path)
     except StudentError:
         there.save(model.state_dict(), path)
-    return model, path, folder
+    return model, path
 
 
 @pytest.mark.question("load_model", weight=3, given=["normalize"])
 def test_load_restores(student, rng):
     """A loaded model gives the logits of the saved one: weights, running averages, mean and std."""
     there = seeded(student, rng)
-    model, path, _folder = saved(student, rng)
+    model, path = saved(student, rng)
     x = some_pictures(rng)
     loaded = student.load_model(path)
     try:
@@ -301,7 +351,7 @@ def test_load_restores(student, rng):
 def test_load_gives_eval_mode(student, rng):
     """The loaded model is in eval mode."""
     seeded(student, rng)
-    _, path, _folder = saved(student, rng)
+    _, path = saved(student, rng)
     model = student.load_model(path)
     if model.training is not False:
         fail("The loaded model is in training mode.", hint="model.eval()")
@@ -313,9 +363,9 @@ def test_load_gives_eval_mode(student, rng):
 def test_load_refuses_what_does_not_fit(student, rng):
     """A file in which something is missing, or has another shape, is an error and no half-filled model."""
     there = seeded(student, rng)
-    model, _, _folder = saved(student, rng)
+    model, _ = saved(student, rng)
     state = student.builtin("dict", model.state_dict())
-    path, _other_folder = scratch(student, "half.pt")
+    path = f"{student.folder()}/half.pt"
     last = [name for name, tensor in state.items() if tensor.ndim > 1][-1]
     missing = {name: tensor for name, tensor in state.items() if name != last}
     for what, wrong in (
@@ -328,6 +378,31 @@ def test_load_refuses_what_does_not_fit(student, rng):
         except StudentError:
             continue
         fail(f"A file that {what} is loaded without an error.", hint="load_state_dict is strict by itself.")
+
+
+class Calling(dict):
+    """Weights that ask for a call (a harmless one) when their pickle is opened."""
+
+    def __reduce__(self):
+        return copy.copy, (dict(self),)
+
+
+@pytest.mark.question("load_model", given=["normalize"])
+def test_load_calls_nothing(student, rng):
+    """A file with the right weights in it that would call a function is an error."""
+    seeded(student, rng)
+    model, _ = saved(student, rng)
+    file = io.BytesIO()
+    torch.save(Calling(student.builtin("dict", model.state_dict())), file)
+    path = f"{student.folder()}/model.pt"
+    student.value("Path")(path).write_bytes(file.getvalue())
+    student.events.pop()  # how long the file is depends on the network
+    try:
+        student.load_model(path)
+    except StudentError:
+        return
+    fail("A file that calls a function of its author's choice was opened.",
+         hint="torch.load(path, weights_only=True)")  # fmt: skip
 
 
 @pytest.mark.question("load_model", given=["normalize"])
@@ -350,6 +425,8 @@ def answering_net(student, rng):
     model.load_state_dict({"3.weight": weight, "3.bias": bias})
     here = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 6))
     here.load_state_dict({"2.weight": weight, "2.bias": bias})
+    # Only now: both were initialised at random, in one process or in two.
+    seeded(student, rng)
     return model, here
 
 
@@ -367,7 +444,6 @@ def bytes_of(rng, count, height=SIZE, width=SIZE):
 @pytest.mark.question("predict", weight=3, given=["preprocess"])
 def test_probabilities(student, reference, rng):
     """The probabilities are the softmax of the logits, for pictures of any size."""
-    seeded(student, rng)
     model, here = answering_net(student, rng)
     model.eval()
     for count, size in ((5, (SIZE, SIZE)), (1, (SIZE, SIZE)), (3, (60, 48))):
@@ -383,7 +459,6 @@ def test_probabilities(student, reference, rng):
 @pytest.mark.question("predict", weight=2, given=["preprocess"])
 def test_probabilities_in_eval_mode(student, reference, rng):
     """Also a model that was left in training mode is asked in eval mode."""
-    seeded(student, rng)
     model, here = answering_net(student, rng)
     model.train(True)
     images = bytes_of(rng, 6)
@@ -396,7 +471,6 @@ def test_probabilities_in_eval_mode(student, reference, rng):
 @pytest.mark.question("predict", weight=2, given=["preprocess"])
 def test_predictions(student, reference, rng):
     """The class is the most probable one: a whole number for each picture."""
-    seeded(student, rng)
     model, here = answering_net(student, rng)
     for count in (40, 1):
         images = bytes_of(rng, count)
@@ -410,7 +484,6 @@ def test_predictions(student, reference, rng):
 @pytest.mark.question("predict", given=["preprocess"])
 def test_predictions_of_many(student, reference, rng):
     """A thousand pictures at once, in their order, and arrays without a gradient."""
-    seeded(student, rng)
     model, here = answering_net(student, rng)
     images = bytes_of(rng, 1001)
     proba = student.predict_proba(model, images)
