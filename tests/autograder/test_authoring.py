@@ -543,7 +543,7 @@ def test_what_a_run_shows_stops_the_build(tmp_path, old, new, at, expected):
 
 def test_the_run_sees_what_a_student_has(tmp_path):
     show = (
-        "import os, pathlib\nprint(sorted(os.listdir()))\n"
+        "import os, pathlib\nprint(sorted(set(os.listdir()) - {'__pycache__'}))\n"
         "print(pathlib.Path(os.environ['AUTOGRADER_DATA']).exists())\nrelu_forward"
     )
     text = f'{SOURCE}\n# %% tags=["show", "timing"]\n{show}\n'
