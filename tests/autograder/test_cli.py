@@ -22,6 +22,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -371,7 +372,9 @@ def test_control_c_keeps_what_is_done(tmp_path: Path) -> None:
     for student in students:
         write(root / f"in/{student}.ipynb", json.dumps(slow))
     arguments = map(str, quick(root, root / "in"))
-    process = subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.PIPE, text=True)
+    # What a shell starts in the background ignores Ctrl-C, and so would this.
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.PIPE, text=True, preexec_fn=listen)
     journal = root / ".autograder/runs/tiny.jsonl"
     until = time.monotonic() + 200
     while time.monotonic() < until and not (journal.exists() and '"ada"' in journal.read_text()):

@@ -323,8 +323,10 @@ def test_a_zygote_or_worker_that_is_killed_changes_no_grade(course: Course) -> N
             start = time.perf_counter()
             result = grader.grade(raw, "s", 1).result
             calm.append((result, time.perf_counter() - start))
-        victims = []
-        for turn in range(24):
+        victims: list[str] = []
+        for turn in range(96):  # a busy machine is hit while it loads more often than in a test
+            if turn >= 24 and min(victims.count("zygote"), victims.count("worker")) >= 6:
+                break
             raw, (expected, seconds) = submissions[turn % len(submissions)], calm[turn % len(submissions)]
             zygote = grader.zygotes.for_cells([])._process.pid
             kill_zygote = turn % 3 == 0
