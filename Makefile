@@ -58,7 +58,7 @@ notebook-%: $(INSTALLED)
 
 audit: $(INSTALLED) ## Right answers earn everything, the stub nothing, each mistake loses its own question only
 	@echo "== audit"
-	@$(BIN)/autograder audit --seeds 1 --jobs 2
+	@$(BIN)/autograder audit --seeds 2 --jobs 2
 
 record: $(INSTALLED) ## The audit with more seeds, kept in docs/audit.json and in the table of the README
 	@$(BIN)/autograder audit --seeds 20 --jobs 2 --record

@@ -156,7 +156,7 @@ def measure(assignment: Assignment, *, seed: int, device: str, threads: int) -> 
         digest=digest_of(assignment),
         seed=seed,
         device=device,
-        machine=f"{platform.machine()}, {threads} threads",
+        machine=f"{platform.machine()}, {threads} thread{'' if threads == 1 else 's'}",
         versions=_versions(),
         figures=figures,
     )

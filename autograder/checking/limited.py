@@ -24,7 +24,7 @@ def time_limit(seconds: float, *, computing: bool = False) -> Iterator[None]:
     )
 
     def expire(*_: object) -> None:
-        raise TimeoutError(f"it takes longer than {seconds:g} s")
+        raise TimeoutError(f"stopped after {seconds:g} s, its limit")
 
     before = signal.signal(number, expire)
     signal.setitimer(timer, seconds)

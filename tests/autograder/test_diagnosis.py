@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -252,6 +253,21 @@ def test_a_mistake_that_never_ends_or_takes_all_memory_stops_nobody(grade: Answe
     assert found["test_total"] == ("failed", "The first example is left out.")
     found = grade("def total(x): raise MemoryError('Unable to allocate')", read_mistakes(bank))
     assert found["test_total"] == ("error", "It takes 3 GB.")
+
+
+def test_a_mistake_that_sleeps_is_not_waited_for(
+    grade: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnosis, "DIAGNOSIS_SECONDS", 1.0)
+    bank = tmp_path / "bank.py"
+    bank.write_text(
+        "import time\n\n"
+        '@mistake("total", "It sleeps.")\ndef sleeps(x):\n    time.sleep(60)\n    return x[1:].sum(axis=0)\n'
+    )
+    begun = time.monotonic()
+    found = grade("def total(x): return x[1:].sum(axis=0)", read_mistakes(bank))
+    assert found["test_total"] == ("failed", None)
+    assert time.monotonic() - begun < 30
 
 
 HANDLE, OTHER = Handle(1, "a"), Handle(2, "b")

@@ -550,46 +550,57 @@ def test_a_job_that_is_killed_costs_only_a_repetition(course: Course) -> None:
     assert not graders()
 
 
+class ThreadedJob:
+    """Stands in for a grader process: a thread that answers each submission with `reply`, and ends where that
+    is None.
+    """
+
+    def __init__(self, *_: object, alone: bool = False) -> None:
+        self.first = alone
+        self.task: jobs.Task | None = None
+        self.connection, self._theirs = multiprocessing.Pipe()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def reply(self, task: jobs.Task) -> Graded | None:
+        raise NotImplementedError
+
+    def _serve(self) -> None:
+        with suppress(EOFError, OSError):
+            self._theirs.send(["landlock"])
+            while (task := self._theirs.recv()) is not None and (graded := self.reply(task)) is not None:
+                self._theirs.send(graded)
+        self._theirs.close()
+
+    def ready(self) -> Any:
+        return self.connection.recv()
+
+    def give(self, task: jobs.Task | None) -> None:
+        self.task = task
+        self.connection.send(task)
+
+    def answer(self) -> Any:
+        try:
+            return self.connection.recv()
+        except EOFError:
+            return None
+
+    def let_go(self) -> None:
+        self.connection.close()
+
+    def end(self) -> None:
+        self.let_go()
+
+
 def test_a_submission_that_kills_its_job_every_time_is_refused(
     course: Course, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assignment = course.assignment("tiny")
 
-    class Job:
-        """A job in a thread, which ends on one submission and on nothing else."""
+    class Job(ThreadedJob):
+        """It ends on one submission and on nothing else."""
 
-        def __init__(self, *_: object, alone: bool = False) -> None:
-            self.task: jobs.Task | None = None
-            self.connection, self._theirs = multiprocessing.Pipe()
-            threading.Thread(target=self._serve, daemon=True).start()
-
-        def _serve(self) -> None:
-            with suppress(EOFError, OSError):
-                self._theirs.send(["landlock"])
-                while (task := self._theirs.recv()) is not None:
-                    if task.found.student == "poison":
-                        break
-                    self._theirs.send(jobs.refused(assignment, task, ""))
-            self._theirs.close()
-
-        def ready(self) -> Any:
-            return self.connection.recv()
-
-        def give(self, task: jobs.Task | None) -> None:
-            self.task = task
-            self.connection.send(task)
-
-        def answer(self) -> Any:
-            try:
-                return self.connection.recv()
-            except EOFError:
-                return None
-
-        def let_go(self) -> None:
-            self.connection.close()
-
-        def end(self) -> None:
-            self.let_go()
+        def reply(self, task: jobs.Task) -> Graded | None:
+            return None if task.found.student == "poison" else jobs.refused(assignment, task, "")
 
     monkeypatch.setattr(jobs, "GraderProcess", Job)
     tasks = [
@@ -608,33 +619,10 @@ def test_a_job_that_is_ready_later_joins_in(course: Course, monkeypatch: pytest.
     assignment = course.assignment("tiny")
     joined = threading.Event()
 
-    class Job:
-        def __init__(self, *_: object, alone: bool = False) -> None:
-            self.first, self.task = alone, None
-            self.connection, self._theirs = multiprocessing.Pipe()
-            threading.Thread(target=self._serve, daemon=True).start()
-
-        def _serve(self) -> None:
-            self._theirs.send(["landlock"])
-            with suppress(EOFError, OSError):
-                while (task := self._theirs.recv()) is not None:
-                    in_time = joined.wait(20) if self.first else not joined.set()
-                    self._theirs.send(jobs.refused(assignment, task, "" if in_time else "alone"))
-
-        def ready(self) -> Any:
-            return self.connection.recv()
-
-        def give(self, task: jobs.Task | None) -> None:
-            self.task = task
-            self.connection.send(task)
-
-        def answer(self) -> Any:
-            return self.connection.recv()
-
-        def let_go(self) -> None:
-            self.connection.close()
-
-        end = let_go
+    class Job(ThreadedJob):
+        def reply(self, task: jobs.Task) -> Graded:
+            in_time = joined.wait(20) if self.first else not joined.set()
+            return jobs.refused(assignment, task, "" if in_time else "alone")
 
     monkeypatch.setattr(jobs, "GraderProcess", Job)
     tasks = [jobs.Task(Found(name, Path(name), name, datetime.now(UTC)), 1) for name in "abcd"]
