@@ -13,7 +13,7 @@ from autograder.datasets import load_dataset
 from autograder.notebook.percent import read_source
 
 SOURCE = Path(__file__).with_name("multi_resolution.py")
-CHANNELS, SIDES, EPOCHS = (16, 32, 64), (32, 48, 64), 4
+CHANNELS, SIDES, EPOCHS = (16, 32, 64, 64), (32, 48, 64), 4
 HEADLINE = 0.9769
 
 

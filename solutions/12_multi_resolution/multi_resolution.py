@@ -370,8 +370,9 @@ check("accuracy_by_size")
 #
 # There is one trap. In training, batch normalisation uses the statistics of the batch, and these are those of
 # one size; in eval mode it uses running averages over all of them. A network that has got used to the first
-# is badly off with the second. So in the second half of the epochs the averages are frozen (the network is in
-# eval mode, and still learns), and it gets used to what it will have to live with.
+# is badly off with the second. So in the last quarter of the epochs, when the steps have become small, the
+# averages are frozen (the network is in eval mode, and still learns), and it gets used to what it will have
+# to live with.
 
 
 # %%
@@ -383,7 +384,7 @@ def train_sizes(model, x, y, sides, num_epochs, peak=1.5e-2, batch_size=32, seed
     steps = num_epochs * math.ceil(len(x) / batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps)
     for epoch in range(num_epochs):
-        model.train(epoch < num_epochs // 2)
+        model.train(epoch < 0.75 * num_epochs)
         for batch in torch.randperm(len(x), generator=generator).split(batch_size):
             side = sides[int(torch.randint(len(sides), (), generator=generator))]
             images = resize(x[batch], size=(side, side))
