@@ -413,13 +413,13 @@ for name, trained_on, colour in (("48 only", (48,), "tab:gray"), ("32, 48 and 64
     for side in trained_on:
         ax.axvline(side, color="0.85", lw=1, zorder=0)
 ax.set(xlabel="side of the test images (300 each)", ylabel="accuracy", ylim=(0, 1.02))
-ax.legend(loc="lower right")
+ax.legend(loc="lower center")
 plt.show()
 
 # %% [markdown]
 # The network that has seen one size knows digits at that size, and not far beyond. The other one is as good
-# there, and at the other two sizes as well; in between it is less sure of itself, and far outside it is lost,
-# too: what a network has not seen, it does not know. What it costs is nothing but a line in the loop.
+# there, at the other two sizes and between them; far outside it is lost, too: what a network has not seen, it
+# does not know. What it costs is nothing but a line in the loop.
 #
 # And a mixed batch, padded to the largest, gives the same logits as its images one by one:
 
