@@ -125,6 +125,7 @@ def medians(workload: Workload, measured: dict[Key, list[Usage]]) -> list[dict[s
             "wall": round(statistics.median(usage.wall for usage in usages), 4),
             "cpu": round(statistics.median(usage.cpu for usage in usages), 4),
             "kernel": round(statistics.median(usage.kernel for usage in usages), 4),
+            "faults": round(statistics.median(usage.faults for usage in usages)),
             "peak_mb": round(max(usage.peak_mb for usage in usages)),
         }
         for (name, jobs), usages in measured.items()

@@ -24,12 +24,26 @@ class Usage:
     """Seconds, user and system, of the process and of all its descendants that it waited for."""
     kernel: float
     """Seconds of these that the kernel took: forks, page faults, files."""
+    faults: float
+    """Page faults without a read from disk, most of them copies of what a fork shares."""
     peak_mb: float
     """Of the largest single process."""
 
     def per(self, count: int) -> Usage:
         """Seconds for one of `count` submissions; the peak stays as it is."""
-        return Usage(self.wall / count, self.cpu / count, self.kernel / count, self.peak_mb)
+        return Usage(
+            self.wall / count, self.cpu / count, self.kernel / count, self.faults / count, self.peak_mb
+        )
+
+    def and_then(self, other: Usage) -> Usage:
+        """Of two runs, one after the other."""
+        return Usage(
+            self.wall + other.wall,
+            self.cpu + other.cpu,
+            self.kernel + other.kernel,
+            self.faults + other.faults,
+            max(self.peak_mb, other.peak_mb),
+        )
 
 
 class BenchError(Exception):
@@ -56,4 +70,4 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str] | N
             tail = output.read()[-3000:].decode(errors="replace")
             raise BenchError(f"{' '.join(command)} ended with status {process.returncode}:\n{tail}")
     cpu = resources.ru_utime + resources.ru_stime
-    return Usage(wall, cpu, resources.ru_stime, resources.ru_maxrss / 1024)
+    return Usage(wall, cpu, resources.ru_stime, resources.ru_minflt, resources.ru_maxrss / 1024)
