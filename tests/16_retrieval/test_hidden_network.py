@@ -311,16 +311,16 @@ def test_train_mode(student, rng):
 
 SIDE, KNOWN, EACH, NEW, EPOCHS = 40, 20, 32, 40, 24
 LEAST_KNOWN, LEAST_NEW = 0.25, 0.09
-"""Accuracy on other pictures of the 20 known makes: five times that of a guess (0.05). Recall at 1 on 40 makes
-that were never seen: a guess gets 0.025, the network before it is trained 0.042, pixels 0.074. Many makes
-with few pictures of each, because how far apart the makes are that were drawn matters more than which
+"""Accuracy on other pictures of the 20 known makes: five times that of a guess (0.05). Recall at 1 on 40
+makes that were never seen: a guess gets 0.025, the network before it is trained 0.042, pixels 0.074. Many
+makes with few pictures of each, because how far apart the makes are that were drawn matters more than which
 pictures: with 10 and 16 makes the figures of one right answer vary three times as much.
 """
 
 
 @pytest.mark.question("train_embedder", weight=3, given=["l2_normalize", "proxy_loss"])
 def test_train_cars(student, reference, rng):
-    """A small network, trained on twenty makes of cars, knows them, and tells forty others from each other."""
+    """A small network, trained on twenty makes of cars, knows them and tells forty others from each other."""
     there, seed = student.value("torch"), int(rng.integers(2**40))
     nn = there.nn
     there.manual_seed(int(rng.integers(2**31)))
