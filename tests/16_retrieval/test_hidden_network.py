@@ -311,10 +311,10 @@ def test_train_mode(student, rng):
 
 SIDE, KNOWN, EACH, NEW, EPOCHS = 40, 20, 32, 40, 24
 LEAST_KNOWN, LEAST_NEW = 0.15, 0.075
-"""Three times what a guess gets: accuracy on other pictures of the 20 known makes (0.05), and recall at 1 on 40
-makes that were never seen (0.025, and 0.042 by the network before it is trained). Many makes with few pictures
-of each, because how far apart the makes are that were drawn matters more than which pictures: with 10 and 16
-makes the figures of one right answer vary more.
+"""Three times what a guess gets: accuracy on other pictures of the 20 known makes (a guess: 0.05), and recall
+at 1 on 40 makes that were never seen (0.025; the network before it is trained: 0.042). Many makes with few
+pictures of each, because how far apart the makes are that were drawn matters more than which pictures: with
+10 and 16 makes the figures of one right answer vary more.
 """
 
 
