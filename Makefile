@@ -22,7 +22,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED) ## Release, grade a sample class, give back; no network, under two minutes
 	@$(BIN)/autograder demo --to demo --assignment 02_knn --jobs 2
 
-test: lint fresh unit suites notebooks audit ## Everything that CI runs
+test: lint fresh unit suites notebooks audit-brief ## Everything that CI runs
 	@echo "All of make test passed."
 
 lint: $(INSTALLED) ## Style, types, and the floors of the house
@@ -56,8 +56,11 @@ notebook-%: $(INSTALLED)
 	    --rootdir $$work $$work/*.ipynb > $$work/log 2>&1); status=$$?; \
 	  echo "$*: $$(tail -n 1 $$work/log)"; test $$status = 0 || cat $$work/log; rm -rf $$work; exit $$status
 
-audit: $(INSTALLED) ## Right answers earn everything, the stub nothing, each mistake loses its own question only
+audit-brief: $(INSTALLED) ## The audit, done with a mistake as soon as a failed test tells it
 	@echo "== audit"
+	@$(BIN)/autograder audit --seeds 2 --jobs 2 --brief
+
+audit: $(INSTALLED) ## Right answers earn everything, the stub nothing, each mistake loses its own question only
 	@$(BIN)/autograder audit --seeds 2 --jobs 2
 
 record: $(INSTALLED) ## The audit with more seeds, kept in docs/audit.json and in the table of the README

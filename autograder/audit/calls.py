@@ -1,9 +1,12 @@
-"""Which functions of the solution each test calls: a mistake is run on the tests that can notice it."""
+"""Which functions of the solution each test calls, and how long it takes: a mistake is run on the tests that
+can notice it, the quick ones first where one is enough.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -14,16 +17,25 @@ from autograder.checking.runner import Suite
 from autograder.notebook.cells import Cell
 
 
+@dataclass(frozen=True)
+class Calls:
+    """Of one test of a suite."""
+
+    names: set[str]
+    """The functions and methods of the solution (by qualified name) that it calls, directly or not."""
+    seconds: float
+
+
 def calls_of_tests(
     suite: Suite, solution: Sequence[Cell], files: Mapping[str, Path] | None = None
-) -> dict[str, set[str]]:
-    """Test -> the functions and methods of the solution (by qualified name) that it calls, directly or not.
+) -> dict[str, Calls]:
+    """Test -> what it calls.
 
     The suite is run once on the solution, in this process, and its calls are watched. The reference, which a
     test calls as well, is another namespace and does not count.
     """
     context = SolutionContext(solution, files=files)
-    called: dict[str, set[str]] = {}
+    called: dict[str, Calls] = {}
     names: set[str] = set()
 
     def watch(frame: FrameType, event: str, _: Any) -> None:
@@ -35,10 +47,10 @@ def calls_of_tests(
         names.clear()
         sys.setprofile(watch)
         try:
-            suite.run(context, [test])
+            (run,) = suite.run(context, [test])
         finally:
             sys.setprofile(None)
-        called[test.key] = set(names)
+        called[test.key] = Calls(set(names), run.result.seconds)
     return called
 
 

@@ -81,11 +81,14 @@ class KeptSteps:
     def find(self, step: Step) -> Outcome | None:
         """What came of the same step before, where it still holds.
 
-        A mutant that needs no explanation is the same step when it was explained.
+        A mutant that needs no explanation is the same step when it was explained, and one failure is enough
+        where all are known.
         """
         line = self._lines.get(self._key(step))
         if line is None and step.kind == "mutant" and not step.explain:
             line = self._lines.get(self._key(replace(step, explain=True)))
+        if line is None and step.brief:
+            line = self._lines.get(self._key(replace(step, brief=False)))
         if line is None:
             return None
         try:
@@ -153,7 +156,7 @@ class KeptSteps:
             stub = hashlib.sha256(self._assignment.release_notebook.read_bytes()).hexdigest()
         parts = (
             step.kind, step.name if step.kind != "mutant" else "", step.seed, step.source, step.question,
-            step.cell, step.replaces, step.explain, bank, stub,
+            step.cell, step.replaces, step.explain, bank, stub, *(["brief"] if step.brief else []),
         )  # fmt: skip
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 

@@ -7,7 +7,7 @@ after a change of libraries the next audit says which verdict is another one now
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -281,9 +281,12 @@ def stale(course: Course, ledger: Ledger) -> list[str]:
     return problems
 
 
-def changes(before: Entry, now: Entry) -> list[str]:
-    """Which verdicts differ between two audits; a sentence each, the likely reason last. Empty for none."""
-    found = [*_of_right_answers(before, now), *_of_mistakes(before, now), *_of_mutants(before, now)]
+def changes(before: Entry, now: Entry, ran: Mapping[str, Collection[str]]) -> list[str]:
+    """Which verdicts differ between two audits; a sentence each, the likely reason last. Empty for none.
+
+    `ran`: mistake -> the tests that it was run on now.
+    """
+    found = [*_of_right_answers(before, now), *_of_mistakes(before, now, ran), *_of_mutants(before, now)]
     return [*found, f"Why: {_why(before, now)}"] if found else []
 
 
@@ -298,13 +301,13 @@ def _of_right_answers(before: Entry, now: Entry) -> Iterator[str]:
                 yield f"{question}, {test}: {answer} failed it, and passes it now."
 
 
-def _of_mistakes(before: Entry, now: Entry) -> Iterator[str]:
+def _of_mistakes(before: Entry, now: Entry, ran: Mapping[str, Collection[str]]) -> Iterator[str]:
     for name in before.mistakes:
         if name not in now.mistakes:
             continue
         then, today = before.mistakes[name], now.mistakes[name]
         for test in sorted({*then.fails} ^ {*today.fails}):
-            if test in before.tests and test in now.tests:
+            if test in before.tests and test in ran.get(name, ()):
                 was, is_now = ("failed", "passes") if test in then.fails else ("passed", "fails")
                 yield f"{now.tests[test]}, {test}: mistake {name} {was} it, and {is_now} it now."
         if then.recognised != today.recognised:

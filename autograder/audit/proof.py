@@ -91,6 +91,7 @@ def audit_assignment(
     mutants: bool = False,
     explain: bool = False,
     force: bool = False,
+    brief: bool = False,
     progress: Progress | None = None,
 ) -> AuditReport:
     """Audit an assignment. Steps that an earlier audit finished are not repeated while nothing changed.
@@ -102,6 +103,8 @@ def audit_assignment(
         mutants: whether to run machine-made mutants of the solution, too.
         explain: whether to look for known mistakes in what the mutants answer.
         force: whether to repeat what an earlier audit finished.
+        brief: whether a mistake is done with as soon as a failed test of its question tells it. The other
+            questions' tests, which must pass, are run all the same.
         progress: called with (done, total).
 
     Raises what `with_grader` raises where suite, mistakes or sandbox cannot be used.
@@ -112,7 +115,7 @@ def audit_assignment(
     if mutants:
         listed = equivalent_mutants(assignment)
         changed = mutants_of(read_source(assignment.source))
-    steps = [*_steps(assignment, mistakes, seeds), *mutation_steps(changed, explain=explain)]
+    steps = [*_steps(assignment, mistakes, seeds, brief), *mutation_steps(changed, explain=explain)]
     report = AuditReport(
         assignment.slug,
         questions=tuple(question.name for question in assignment.questions),
@@ -144,7 +147,7 @@ def audit_assignment(
     return report
 
 
-def _steps(assignment: Assignment, mistakes: Mapping[str, Mistake], seeds: int) -> list[Step]:
+def _steps(assignment: Assignment, mistakes: Mapping[str, Mistake], seeds: int, brief: bool) -> list[Step]:
     names = {question.name for question in assignment.questions}
     steps = [Step("nothing", name, source=source) for name, source in NOTHING.items()]
     steps += [
@@ -154,6 +157,7 @@ def _steps(assignment: Assignment, mistakes: Mapping[str, Mistake], seeds: int) 
             source=mistake.source,
             question=mistake.question,
             replaces=mistake.replaces,
+            brief=brief,
         )
         for mistake in mistakes.values()
         if mistake.question in names

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from autograder.audit.calls import calls_of_tests, is_part
+from autograder.audit.calls import Calls, calls_of_tests, is_part
 from autograder.audit.garbage import EQUALS_EVERYTHING, RETURNS_NOTHING, garbage_cell, unusable
 from autograder.checking.diagnosis import Explanation, explanations
 from autograder.checking.namespace import gradable_cells
@@ -57,6 +57,8 @@ class Step:
     """The function, class or `Class.method` that alone differs from the solution: a mistake's, a mutant's."""
     explain: bool = False
     """Whether a mutant's first failure is looked up in the bank of mistakes."""
+    brief: bool = False
+    """Whether one failed test of its question that tells a mistake is enough."""
 
 
 class _Record(BaseModel):
@@ -138,7 +140,7 @@ class Examiner:
         """Test -> seconds with the solution, once that is known."""
         self._kills: Counter[str] = Counter()
         self._contexts: dict[str, SolutionContext] = {}
-        self._called: dict[str, set[str]] | None = None
+        self._called: dict[str, Calls] | None = None
         self._depend: dict[tuple[str, str], set[str]] = {}
         """Part of the solution and its question -> the other questions' tests that cannot do without it."""
 
@@ -146,6 +148,8 @@ class Examiner:
         """Grade it."""
         if step.kind == "mutant":
             return self._mutant(step)
+        if step.brief and (found := self._first_told(step)) is not None:
+            return found
         if step.seed != AUDIT_SEED and (runs := self._here(step)):
             return self._record(runs)
         tests = self._tests_of(step) if step.kind == "mistake" else None
@@ -182,30 +186,49 @@ class Examiner:
         runs = self._grader.suite.run(context)
         return runs if all(run.result.outcome == "passed" for run in runs) else []
 
+    def _first_told(self, step: Step) -> Outcome | None:
+        """A mistake on the tests of its question, quick ones first, up to the first that fails, and on the
+        others that depend on it; None where that one failure does not tell it.
+        """
+        depend, called = self._dependent(step.replaces, step.question, brief=True), self._calls()
+        tests = [test for test in self._grader.suite.tests if test.question == step.question]
+        tests.sort(key=lambda test: called[test.key].seconds)
+        patience, cells = self._grader.assignment.limits.call_seconds, self._cells(step)
+        first, runs, notes = self._grader.first_failure(cells, tests, patience, step.replaces)
+        if first is None or not first.test.weight:
+            return None
+        matches = self._grader.diagnostician.matches(self._grader.suite, [first], step.seed)
+        told = explanations([first], matches)
+        if all(explanation.mistake != step.name for explanation in told.values()):
+            return None
+        if others := [test for test in self._grader.suite.tests if test.key in depend]:
+            runs += self._grader.run_cells(cells, step.seed, others, step.replaces)[0]
+        return self._record(runs, notes, told)
+
     def _tests_of(self, step: Step) -> list[SuiteTest]:
         """The tests that a mistake can fail: those of its question, and those that depend on what it
         replaces.
         """
-        depend = self._dependent(step.replaces, step.question)
+        depend = self._dependent(step.replaces, step.question, brief=step.brief)
         return [
             test for test in self._grader.suite.tests if test.question == step.question or test.key in depend
         ]
 
-    def _dependent(self, name: str, question: str) -> set[str]:
+    def _dependent(self, name: str, question: str, *, brief: bool) -> set[str]:
         """The tests of other questions that can fail by a mistake in this part of the solution.
 
         Of those that call it, the ones that fail when it cannot be used at all. The others either never use
-        its answer or pass with the reference's in its place, and so they do whatever it answers.
+        its answer or pass with the reference's in its place, and so they do whatever it answers. In brief, a
+        test that is given the part is believed to pass with the reference's.
         """
         if (name, question) not in self._depend:
-            if self._called is None:
-                files = self._grader.assignment.own_files()
-                self._called = calls_of_tests(self._grader.suite, self._grader.solution, files)
-            called = self._called
+            called = self._calls()
             calling = [
                 test
                 for test in self._grader.suite.tests
-                if test.question != question and any(is_part(each, name) for each in called[test.key])
+                if test.question != question
+                and not (brief and name in test.given)
+                and any(is_part(each, name) for each in called[test.key].names)
             ]
             cells = gradable_cells(self._grader.solution)
             cells.append(Cell(len(self._grader.solution), "code", unusable(name)))
@@ -213,6 +236,13 @@ class Examiner:
             failed = {run.test.key for run in runs if run.result.outcome != "passed"}
             self._depend[name, question] = failed
         return self._depend[name, question]
+
+    def _calls(self) -> dict[str, Calls]:
+        """What the tests call, once that was watched."""
+        if self._called is None:
+            files = self._grader.assignment.own_files()
+            self._called = calls_of_tests(self._grader.suite, self._grader.solution, files)
+        return self._called
 
     def _record(
         self,
@@ -262,7 +292,7 @@ class Examiner:
         ]
         slowest = max(self._seconds[test.key] for test in tests)
         patience = max(LEAST_SECONDS, PATIENCE * slowest)
-        first, runs = self._grader.first_failure(cells, tests, patience, step.replaces)
+        first, runs, _ = self._grader.first_failure(cells, tests, patience, step.replaces)
         told: dict[str, Explanation] = {}
         if first is not None:
             self._kills[first.test.key] += 1

@@ -6,7 +6,7 @@ import contextlib
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -42,16 +42,28 @@ def do_steps(
             tests(worker.ready())
         waiting = deque(steps)
         for worker in workers:
-            worker.give(waiting)
+            worker.give(waiting, workers)
         while busy := {worker.connection: worker for worker in workers if worker.step is not None}:
             for connection in wait(list(busy)):
                 worker = busy[connection]  # type: ignore[index]
                 step, outcome = worker.result()
                 finished(step, outcome)
-                worker.give(waiting)
+                worker.give(waiting, workers)
     finally:
         for worker in workers:
             worker.end()
+
+
+def take(waiting: deque[Step], begun: Set[str]) -> Step | None:
+    """The next step, off the list: rather not of a part of the solution that another process has begun with,
+    which has found out what depends on it. None where nothing is left.
+    """
+    if not waiting:
+        return None
+    place = next((place for place, step in enumerate(waiting) if step.replaces not in begun), 0)
+    step = waiting[place]
+    del waiting[place]
+    return step
 
 
 def _one_by_one(
@@ -91,6 +103,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.step: Step | None = None
+        self._parts: set[str] = set()
         self._process = context.Process(
             target=_serve, args=(theirs, assignment.root, assignment.slug), daemon=True
         )
@@ -101,9 +114,12 @@ class _Worker:
         """The suite's tests, once it has started."""
         return list(self._answer())
 
-    def give(self, waiting: deque[Step]) -> None:
+    def give(self, waiting: deque[Step], workers: Sequence[_Worker]) -> None:
         """The next step, where there is one."""
-        self.step = waiting.popleft() if waiting else None
+        others = {part for worker in workers if worker is not self for part in worker._parts}
+        self.step = take(waiting, others)
+        if self.step is not None and self.step.replaces:
+            self._parts.add(self.step.replaces)
         with contextlib.suppress(OSError):  # it has ended: whoever waits for its answer will see that
             self.connection.send(self.step)
 

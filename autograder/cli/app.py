@@ -204,6 +204,9 @@ def audit(
         bool,
         typer.Option("--record", help="With mutants; write docs/audit.json and the table in README.md."),
     ] = False,
+    brief: Annotated[
+        bool, typer.Option("--brief", help="Done with a mistake as soon as a failed test tells it.")
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Audit nothing; fail where that record is out of date.")
     ] = False,
@@ -217,7 +220,14 @@ def audit(
     if check:
         raise typer.Exit(run_audit_check(course))
     command = AuditCommand(
-        seeds=seeds, jobs=jobs, mutants=mutants, diagnosis=diagnosis, force=force, html=html, record=record
+        seeds=seeds,
+        jobs=jobs,
+        mutants=mutants,
+        diagnosis=diagnosis,
+        force=force,
+        html=html,
+        record=record,
+        brief=brief,
     )
     raise typer.Exit(run_audit(course, slugs or [], command))
 

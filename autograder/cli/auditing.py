@@ -41,10 +41,17 @@ class AuditCommand:
     force: bool = False
     html: Path | None = None
     record: bool = False
+    brief: bool = False
 
 
 def run_audit(folder: Path, slugs: Sequence[str], command: AuditCommand) -> int:
     """Audit. 0 when everything is clean, 1 when not."""
+    if command.brief and (command.diagnosis or command.record or command.html is not None):
+        print(
+            "--brief leaves tests out, which --diagnosis, --html and --record need. Leave one of them away.",
+            file=sys.stderr,
+        )
+        return 2
     course = load_course(folder)
     ledger = read_ledger(course)
     if command.record:
@@ -63,6 +70,7 @@ def run_audit(folder: Path, slugs: Sequence[str], command: AuditCommand) -> int:
                 mutants=command.mutants or (command.record and not holds),
                 explain=command.diagnosis or command.record,
                 force=command.force,
+                brief=command.brief,
                 progress=update,
             )
         mistakes = {mistake.name: mistake for mistake in read_mistakes(assignment.mistakes)}
@@ -113,7 +121,12 @@ def run_audit_check(folder: Path) -> int:
 def _compare(ledger: Ledger, assignment: Assignment, report: AuditReport) -> None:
     """Say which verdicts differ from the recorded audit."""
     before = ledger.assignments.get(assignment.slug)
-    differing = changes(before, entry_of(assignment, report)) if before else []
+    ran = {
+        step.name: {report.suite[test].name for test in outcome.ran}
+        for step, outcome in report.outcomes
+        if step.kind == "mistake"
+    }
+    differing = changes(before, entry_of(assignment, report), ran) if before else []
     if differing:
         print(f"  Other verdicts than in {LEDGER}:", file=sys.stderr)
         for line in differing:

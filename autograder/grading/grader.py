@@ -168,8 +168,9 @@ class Grader:
 
     def first_failure(
         self, cells: Sequence[Cell], tests: Sequence[SuiteTest], call_seconds: float, replaced: str
-    ) -> tuple[TestRun | None, list[TestRun]]:
-        """The first of `tests` that fails on `cells`, or None where all pass; and all that were run.
+    ) -> tuple[TestRun | None, list[TestRun], list[str]]:
+        """The first of `tests` that fails on `cells`, or None where all pass; all that were run; and a
+        sentence for each cell that raised.
 
         Args:
             cells: the code to load.
@@ -186,8 +187,8 @@ class Grader:
             for test in tests:
                 done += self.suite.run(context, [test], replaced=replaced)
                 if done[-1].result.outcome != "passed":
-                    return done[-1], done
-        return None, done
+                    return done[-1], done, submission.notes
+        return None, done, submission.notes
 
     def _clock(self, start: float) -> Callable[[SuiteTest], str | None]:
         seconds = self.assignment.limits.submission_seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from autograder.audit.garbage import (
     unusable,
 )
 from autograder.audit.steps import Examiner, Step
+from autograder.audit.workers import take
 from autograder.cli.auditing import AuditCommand, run_audit
 from autograder.course import Assignment, CourseError, load_course
 from autograder.grading.grader import Grader, with_grader
@@ -102,6 +104,60 @@ def test_relu_small(student):
     """Negative entries become 0, the others stay."""
     assert_close(student.relu_forward(np.array([-1.0, 2.0]))[0], np.array([0.0, 2.0]), what="out")
 '''
+
+
+def test_in_brief_one_failure_that_tells_a_mistake_is_enough(
+    assignment_with: Callable[..., Assignment],
+) -> None:
+    assignment = assignment_with()
+    whole, brief = (audit_assignment(assignment, brief=brief, force=True) for brief in (False, True))
+    assert brief.problems == whole.problems == []
+    assert brief.mistakes == whole.mistakes
+
+    def failures(report: AuditReport) -> int:
+        return sum(len(each.failures) for step, each in report.outcomes if step.kind == "mistake")
+
+    assert failures(brief) == len(brief.mistakes) < failures(whole)
+
+
+def test_in_brief_nothing_is_overlooked(assignment_with: Callable[..., Assignment]) -> None:
+    def problems(**changed: str) -> list[str]:
+        return audit_assignment(assignment_with(**changed), brief=True).problems
+
+    beginning = HIDDEN.partition('@pytest.mark.question("softmax")\ndef test_softmax_large_scores')[0]
+    survives = "mistake not_shifted survives: softmax keeps all of its points."
+    assert problems(test_hidden=beginning) == [survives]
+    costs = "mistake wrong_sign also costs softmax: test_soft"
+    assert any(costs in problem for problem in problems(tiny=BUILT_ON, test_public=PUBLIC_OF_RELU))
+
+
+def test_in_brief_a_test_that_is_given_a_part_is_not_run_on_its_mistakes(
+    assignment_with: Callable[..., Assignment],
+) -> None:
+    report = audit_assignment(
+        assignment_with(tiny=BUILT_ON, test_hidden=GIVEN, test_public=PUBLIC_OF_RELU), brief=True
+    )
+    assert report.problems == []
+    (ran,) = (outcome.ran for step, outcome in report.outcomes if step.name == "wrong_sign")
+    assert {report.suite[place].question for place in ran} == {"relu_forward"}
+
+
+def test_what_one_process_has_begun_with_is_left_to_it() -> None:
+    waiting = deque(Step("mistake", name, replaces=name[0]) for name in ("a1", "a2", "b1"))
+    assert [take(waiting, {"a"}), take(waiting, {"a"}), take(waiting, {"b"})] == [
+        Step("mistake", name, replaces=name[0]) for name in ("b1", "a1", "a2")
+    ]
+    assert take(waiting, set()) is None
+
+
+def test_what_is_known_in_full_is_not_repeated_in_brief_but_the_other_way_round(
+    assignment_with: Callable[..., Assignment],
+) -> None:
+    assignment = assignment_with()
+    mistakes = len(audit_assignment(assignment, brief=True).mistakes)
+    whole = audit_assignment(assignment)
+    assert whole.reused == len(whole.outcomes) - mistakes
+    assert audit_assignment(assignment, brief=True).reused == len(whole.outcomes)
 
 
 def test_functions_that_are_given_keep_questions_apart(audit: Audit) -> None:
@@ -281,6 +337,17 @@ def test_the_command(assignment_with: Callable[..., Assignment], capsys: pytest.
     out, err = capsys.readouterr()
     assert "4 mistakes, 4 recognised: 3 problems" in out and "fewer than four mistakes: softmax (0)" in out
     assert err.splitlines()[0] == "  the bare stub passes softmax: test_asks_nothing."
+
+
+def test_the_command_in_brief(
+    assignment_with: Callable[..., Assignment], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = assignment_with().root
+    assert run_audit(root, [], AuditCommand(brief=True)) == 0
+    assert capsys.readouterr().out.endswith("8 mistakes, 8 recognised: clean\n")
+    for needs_all in (AuditCommand(brief=True, record=True), AuditCommand(brief=True, diagnosis=True)):
+        assert run_audit(root, [], needs_all) == 2
+        assert capsys.readouterr().err.startswith("--brief leaves tests out, which ")
 
 
 def test_mutants_die_in_the_sandbox_and_are_explained(assignment_with: Callable[..., Assignment]) -> None:

@@ -427,7 +427,8 @@ def test_many_seeds_are_looked_at_again_only_where_a_right_answer_may_fail(
 
 def test_changed_verdicts_are_named_with_the_reason(invented: Invented, assignment: Assignment) -> None:
     before = entry(invented, assignment)
-    assert changes(before, before) == []
+    every_test = dict.fromkeys(before.mistakes, before.tests)
+    assert changes(before, before, every_test) == []
     mutant = next(step.name for step in invented.done if step.kind == "mutant" and step.question == "softmax")
     invented.changed = {
         "solution": Outcome(ran=[0, 1], seconds=[0.1, 0.1], failures=[failure(1)]),
@@ -437,16 +438,21 @@ def test_changed_verdicts_are_named_with_the_reason(invented: Invented, assignme
     now = entry_of(assignment, audit_assignment(assignment, seeds=2, mutants=True, force=True))
     now = now.model_copy(update={"versions": {**now.versions, "numpy": "9.9"}})
     numpy = before.versions["numpy"]
-    assert changes(before, now) == [
+    assert changes(before, now, every_test) == [
         "softmax, test_softmax_values: solution passed it, and fails it now.",
         "relu_forward, test_relu_values: mistake flat failed it, and passes it now.",
         "relu_forward: mistake flat was recognised, and is not any more.",
         f"softmax: mutant {mutant} survives now.",
         f"Why: numpy {numpy} -> 9.9.",
     ]
+    other_tests = {**every_test, "flat": ["test_softmax_values"]}  # what was not run has no verdict
+    assert not any("test_relu_values" in line for line in changes(before, now, other_tests))
     same = now.model_copy(update={"versions": before.versions})
-    assert changes(before, same)[-1] == "Why: nothing that a verdict depends on changed, so it flickers."
-    back = changes(now, before)
+    assert (
+        changes(before, same, every_test)[-1]
+        == "Why: nothing that a verdict depends on changed, so it flickers."
+    )
+    back = changes(now, before, every_test)
     assert "softmax, test_softmax_values: solution failed it, and passes it now." in back
 
 
