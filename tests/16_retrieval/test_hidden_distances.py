@@ -110,10 +110,10 @@ def test_euclidean_twins(student, rng):
 
 @pytest.mark.question("euclidean_distances", weight=2)
 def test_euclidean_large(student, rng):
-    """1,000 queries, 1,280 pictures and D = 512 fit into memory."""
-    # All differences would take 2.6 GB. A loop over the queries takes half of that where malloc cannot use
-    # again what it gave for an aligned block (glibc before 2.38).
-    Q, G, D = 1000, 1280, 512
+    """500 queries, 1,280 pictures and D = 512 fit into memory."""
+    # All differences and their squares would take 2.6 GB. A loop over the queries takes up to half of that,
+    # where malloc does not use again what it gave for an aligned block (glibc before 2.38): that has to fit.
+    Q, G, D = 500, 1280, 512
     q, g = normal(rng, Q, D).float(), normal(rng, G, D).float()
     result = student.euclidean_distances(q, g)
     if not isinstance(result, torch.Tensor) or tuple(result.shape) != (Q, G):
