@@ -309,18 +309,26 @@ def test_train_mode(student, rng):
     assert_close(after[2], before.numpy(), rtol=0, atol=0, what="the pictures afterwards")
 
 
-SIDE, KNOWN, EACH, NEW, EPOCHS = 40, 20, 32, 50, 24
-LEAST_KNOWN, LEAST_NEW = 0.15, 0.05
-"""Accuracy on other pictures of the 20 known makes: three times what a guess gets. Recall at 1 on 50 makes
-that were never seen: half as much again as the network has before it is trained (0.034; a guess: 0.02). Many
-makes with few pictures of each, because how far apart the makes are that were drawn matters more than which
-pictures: with 10 and 16 makes the figures of one right answer vary more.
+SIDE, KNOWN, EACH, NEW, EPOCHS = 40, 20, 32, 40, 24
+LEAST_KNOWN, LEAST_NEW = 0.15, 0.65
+"""Accuracy on other pictures of the 20 known makes: three times what a guess gets. On 40 makes that were
+never seen, how often a picture of the same make is nearer than one of another: a guess gets 0.5, pixels 0.54,
+the network before it is trained 0.52, and after it 0.78. (Recall at 1 depends on the few nearest, and varies
+twice as much, measured by how far it is from a guess.)
 """
+
+
+def nearer_of_two(distances, labels, rng):
+    """For each pair of one class, whether its distance is below that to a random picture of another class."""
+    rows, columns = np.nonzero((labels[:, None] == labels) & ~np.eye(len(labels), dtype=bool))
+    others = rng.integers(len(labels), size=len(rows))
+    valid = labels[others] != labels[rows]
+    return (distances[rows, columns] < distances[rows, others])[valid].astype(np.int64)
 
 
 @pytest.mark.question("train_embedder", weight=3, given=["l2_normalize", "proxy_loss"])
 def test_train_cars(student, reference, rng):
-    """A small network, trained on twenty makes of cars, knows them and tells fifty others from each other."""
+    """A small network, trained on twenty makes of cars, knows them and tells forty others from each other."""
     there, seed = student.value("torch"), int(rng.integers(2**40))
     nn = there.nn
     there.manual_seed(int(rng.integers(2**31)))
@@ -329,7 +337,7 @@ def test_train_cars(student, reference, rng):
         "generated_cars", makes=makes[:KNOWN], num_train=KNOWN * EACH, num_test=400, size=SIDE, seed=seed
     )
     others = load_dataset(
-        "generated_cars", makes=makes[KNOWN:], num_train=0, num_test=1200, size=SIDE, seed=seed
+        "generated_cars", makes=makes[KNOWN:], num_train=0, num_test=800, size=SIDE, seed=seed
     )
     model = nn.Sequential(
         nn.Conv2d(3, 16, 5, 2, 2), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
@@ -350,7 +358,6 @@ def test_train_cars(student, reference, rng):
     hint = "All pictures in all epochs, in new views; the rate should fall towards the end."
     what = "accuracy on other pictures of the known makes"
     assert_accuracy(by_proxies(f, proxies), number[cars.y_test], LEAST_KNOWN, what=what, hint=hint)
-    distances = reference.cosine_distances(f_new, f_new)
-    nearest = reference.top_k(distances, 1, torch.arange(len(f_new)))[:, 0].numpy()
-    what = "recall at 1 on new makes"
-    assert_accuracy(others.y_test[nearest], others.y_test, LEAST_NEW, what=what, hint=hint)
+    nearer = nearer_of_two(reference.cosine_distances(f_new, f_new).numpy(), others.y_test, rng)
+    what = "how often a picture of the same new make is nearer than one of another make"
+    assert_accuracy(nearer, np.ones_like(nearer), LEAST_NEW, what=what, hint=hint)
