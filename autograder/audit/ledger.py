@@ -101,6 +101,14 @@ class Entry(_Record):
     problems: int
 
     @property
+    def caught(self) -> int:
+        """How many mistakes fail a test of their own question."""
+        return sum(
+            any(self.tests.get(test) == mistake.question for test in mistake.fails)
+            for mistake in self.mistakes.values()
+        )
+
+    @property
     def mutation(self) -> MutationCount:
         """Of all questions together."""
         total = MutationCount()

@@ -30,10 +30,6 @@ def table(course: Course, ledger: Ledger) -> str:
 
 def _row(assignment: Assignment, entry: Entry) -> str:
     mutation, held_out = entry.mutation, entry.held_out
-    caught = sum(
-        any(entry.tests.get(test) == mistake.question for test in mistake.fails)
-        for mistake in entry.mistakes.values()
-    )
     dead = f"{mutation.dead} of {mutation.dead + mutation.survived} ({mutation.score:.1%})"
     closest = "–"
     if entry.closest is not None:
@@ -44,7 +40,7 @@ def _row(assignment: Assignment, entry: Entry) -> str:
         str(len(assignment.questions)),
         str(len(entry.tests)),
         f"{len(entry.variants)} x {entry.seeds}",
-        f"{caught} of {len(entry.mistakes)}",
+        f"{entry.caught} of {len(entry.mistakes)}",
         dead if entry.mutants else "–",
         closest,
         f"{held_out.right}, {held_out.silent}, {held_out.wrong}",

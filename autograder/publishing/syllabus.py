@@ -1,7 +1,7 @@
 """The syllabus: what the course holds, how long it takes, and what builds on what.
 
 `assignments/README.md`, which students see first, and a picture beside it. Both depend on course.yml and on
-the figures in docs/ alone, so that a page that is out of date can be told.
+the records in docs/ alone, so that a page that is out of date can be told.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ PICTURE = "syllabus.svg"
 _WIDTH, _HEIGHT = 2.3, 0.62
 
 
-def syllabus_page(course: Course, figures: Mapping[str, Sequence[str]]) -> str:
-    """The page in Markdown. `figures`: by slug, what the solution reaches on real data, in words."""
+def syllabus_page(
+    course: Course, figures: Mapping[str, Sequence[str]], audits: Mapping[str, Sequence[str]]
+) -> str:
+    """The page in Markdown. By slug, in words: `figures`, what the solution reaches on real data; `audits`,
+    what the recorded audit found of the suite.
+    """
     points = _number(sum(assignment.max_points for assignment in course.published))
     size = f"{len(course.published)} assignments, {points} points{_total_hours(course)}"
     lines = [
@@ -31,20 +35,24 @@ def syllabus_page(course: Course, figures: Mapping[str, Sequence[str]]) -> str:
     ]
     for part, members in groupby(course.published, key=lambda assignment: assignment.part):
         lines += [f"## {part}", ""] if part else []
-        lines += ["| assignment | questions | points | hours | data | on real data |"]
-        lines += ["|---|---|---|---|---|---|"]
-        lines += [_row(assignment, figures.get(assignment.slug, ())) for assignment in members]
+        lines += ["| assignment | questions | points | hours | data | audit of the suite | on real data |"]
+        lines += ["|---|---|---|---|---|---|---|"]
+        lines += [
+            _row(assignment, audits.get(assignment.slug, ()), figures.get(assignment.slug, ()))
+            for assignment in members
+        ]
         lines += [""]
     return "\n".join(lines)
 
 
-def _row(assignment: Assignment, figures: Sequence[str]) -> str:
+def _row(assignment: Assignment, audit: Sequence[str], figures: Sequence[str]) -> str:
     cells = [
         f"[{_name(assignment)}]({assignment.slug}/{assignment.notebook}.ipynb)",
         str(len(assignment.questions)),
         _number(assignment.max_points),
         "" if assignment.hours is None else _number(assignment.hours),
         ", ".join(assignment.data),
+        "; ".join(audit),
         "; ".join(figures),
     ]
     return f"| {' | '.join(cells)} |"

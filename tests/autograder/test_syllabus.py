@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 from tiny_course import COURSE, write_tiny_course
 
-from autograder.audit.ledger import Ledger, stale
+from autograder.audit.ledger import (
+    Caught,
+    Entry,
+    HeldOutCounts,
+    Ledger,
+    MutantsOfQuestion,
+    stale,
+    write_ledger,
+)
 from autograder.cli.authoring import chosen
 from autograder.cli.syllabus import run_syllabus
 from autograder.course import load_course
@@ -37,11 +45,14 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_the_page_says_what_the_course_holds(root: Path) -> None:
-    page = syllabus_page(load_course(root), {"02_next": ["mean: 97 %"]})
+    page = syllabus_page(load_course(root), {"02_next": ["mean: 97 %"]}, {"02_next": ["20 seeds", "all"]})
     assert "2 assignments, 6.5 points, about 3.5 hours of work." in page
-    assert "| [Two functions](tiny/tiny.ipynb) | 2 | 5 | 1 |  |  |" in page
+    assert "| [Two functions](tiny/tiny.ipynb) | 2 | 5 | 1 |  |  |  |" in page
     assert "## II. Later" in page
-    assert "| [02 Another one](02_next/next.ipynb) | 1 | 1.5 | 2.5 | digits | mean: 97 % |" in page
+    assert (
+        "| [02 Another one](02_next/next.ipynb) | 1 | 1.5 | 2.5 | digits | 20 seeds; all | mean: 97 % |"
+        in page
+    )
 
 
 def test_the_picture_has_a_box_for_each_and_is_the_same_every_time(root: Path) -> None:
@@ -64,6 +75,24 @@ def test_a_page_that_is_out_of_date_is_told(root: Path, capsys: pytest.CaptureFi
     assert run_syllabus(root, check=True) == 2
 
 
+def test_the_page_shows_the_recorded_audit(root: Path) -> None:
+    mistakes = {
+        "seen": Caught(question="relu", fails=["test_relu"], recognised=True),
+        "seen_elsewhere": Caught(question="relu", fails=["test_softmax"], recognised=False),
+    }
+    mutants = {"relu": MutantsOfQuestion(killed=3, timed_out=0, equivalent=1, survived=["a"], explained=0)}
+    entry = Entry(
+        versions={}, engine="", sources={}, seeds=20, tests={"test_relu": "relu", "test_softmax": "softmax"},
+        variants=[], mistakes=mistakes, mutants=mutants, held_out=HeldOutCounts(), problems=0,
+    )  # fmt: skip
+    course = load_course(root)
+    (root / "docs").mkdir(exist_ok=True)
+    write_ledger(course, Ledger(assignments={"tiny": entry}))
+    assert run_syllabus(root, check=False) == 0
+    page = (root / "assignments/README.md").read_text()
+    assert "| 20 seeds; 1 of 2 mistakes caught; 75% of the mutants killed |" in page
+
+
 def test_a_draft_is_not_in_the_syllabus_nor_released_nor_held_to_a_recorded_audit(root: Path) -> None:
     text = (root / "course.yml").read_text()
     assert "02_next" in text
@@ -72,7 +101,7 @@ def test_a_draft_is_not_in_the_syllabus_nor_released_nor_held_to_a_recorded_audi
     course = load_course(root)
     draft = course.assignment("02_next")
     assert [assignment.slug for assignment in course.published] == ["tiny"]
-    assert "Another one" not in syllabus_page(course, {}) and syllabus_picture(course)
+    assert "Another one" not in syllabus_page(course, {}, {}) and syllabus_picture(course)
     assert stale(course, Ledger()) == ["docs/audit.json holds no audit of tiny."]
     assert [a.slug for a in chosen(root, [])] == ["tiny"] and chosen(root, ["02_next"]) == [draft]
     assert len(chosen(root, [], drafts=True)) == 2
