@@ -7,6 +7,7 @@ after a change of libraries the next audit says which verdict is another one now
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -289,10 +290,26 @@ def stale(course: Course, ledger: Ledger) -> list[str]:
     return problems
 
 
+def ran_on(report: AuditReport) -> dict[str, set[str]]:
+    """Mistake -> the names of the tests that it was run on. Two files may have tests of one name: all of them
+    were run.
+    """
+    tests = Counter(test.name for test in report.suite)
+    return {
+        step.name: {
+            name
+            for name, count in Counter(report.suite[test].name for test in outcome.ran).items()
+            if count == tests[name]
+        }
+        for step, outcome in report.outcomes
+        if step.kind == "mistake"
+    }
+
+
 def changes(before: Entry, now: Entry, ran: Mapping[str, Collection[str]]) -> list[str]:
     """Which verdicts differ between two audits; a sentence each, the likely reason last. Empty for none.
 
-    `ran`: mistake -> the tests that it was run on now.
+    `ran`: as `ran_on` returns it, for the audit now.
     """
     found = [*_of_right_answers(before, now), *_of_mistakes(before, now, ran), *_of_mutants(before, now)]
     return [*found, f"Why: {_why(before, now)}"] if found else []

@@ -17,6 +17,7 @@ from autograder.audit.ledger import (
     changes,
     entry_of,
     mutants_hold,
+    ran_on,
     read_ledger,
     stale,
     write_ledger,
@@ -121,12 +122,7 @@ def run_audit_check(folder: Path) -> int:
 def _compare(ledger: Ledger, assignment: Assignment, report: AuditReport) -> None:
     """Say which verdicts differ from the recorded audit."""
     before = ledger.assignments.get(assignment.slug)
-    ran = {
-        step.name: {report.suite[test].name for test in outcome.ran}
-        for step, outcome in report.outcomes
-        if step.kind == "mistake"
-    }
-    differing = changes(before, entry_of(assignment, report), ran) if before else []
+    differing = changes(before, entry_of(assignment, report), ran_on(report)) if before else []
     if differing:
         print(f"  Other verdicts than in {LEDGER}:", file=sys.stderr)
         for line in differing:

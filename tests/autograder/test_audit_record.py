@@ -11,7 +11,7 @@ import pytest
 from gradebook_course import prepare
 from tiny_course import VARIANT, write_tiny_course
 
-from autograder.audit import audit_assignment, kept, proof
+from autograder.audit import AuditReport, audit_assignment, kept, proof
 from autograder.audit.held_out import details, judge_held_out, summary
 from autograder.audit.ledger import (
     Ledger,
@@ -20,6 +20,7 @@ from autograder.audit.ledger import (
     changes,
     entry_of,
     mutants_hold,
+    ran_on,
     read_ledger,
     stale,
     write_ledger,
@@ -454,6 +455,21 @@ def test_changed_verdicts_are_named_with_the_reason(invented: Invented, assignme
     )
     back = changes(now, before, every_test)
     assert "softmax, test_softmax_values: solution failed it, and passes it now." in back
+
+
+def test_of_two_tests_of_one_name_both_must_have_been_run() -> None:
+    suite = [
+        TestInfo(key=f"{file}::{name}", question="softmax", name=name, says="It is right.", weight=1)
+        for file, name in (("hidden", "test_a"), ("public", "test_a"), ("public", "test_b"))
+    ]
+    mistake = Step("mistake", "flat", question="softmax")
+
+    def run(*places: int) -> dict[str, set[str]]:
+        outcome = Outcome(ran=list(places), seconds=[0.1] * len(places))
+        return ran_on(AuditReport("tiny", suite=suite, outcomes=[(mistake, outcome)]))
+
+    assert run(1, 2) == {"flat": {"test_b"}}
+    assert run(0, 1) == {"flat": {"test_a"}}
 
 
 def test_the_table_in_the_readme(invented: Invented, assignment: Assignment) -> None:
