@@ -37,9 +37,9 @@ MOST_FOR_ONE = 3
 DIAGNOSIS_SECONDS = 5.0
 """Time for recognising mistakes in one submission; what is not recognised by then stays unexplained."""
 
-LEAST_PATIENCE, PATIENCE, ASLEEP = 1.0, 10.0, 5.0
+LEAST_PATIENCE, PATIENCE, ASLEEP = 1.0, 10.0, 60.0
 """Seconds of computing that a mistake has for a test: so many, and so many times what the test took; and so
-many times that on the clock.
+many times that on the clock, for a machine may stand still for a while.
 """
 
 
