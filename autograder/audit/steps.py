@@ -143,6 +143,7 @@ class Examiner:
         self._called: dict[str, Calls] | None = None
         self._depend: dict[tuple[str, str], set[str]] = {}
         """Part of the solution and its question -> the other questions' tests that cannot do without it."""
+        self._served: set[str] | None = None
 
     def outcome(self, step: Step) -> Outcome:
         """Grade it."""
@@ -190,7 +191,7 @@ class Examiner:
         """A mistake on the tests of its question, quick ones first, up to the first that fails, and on the
         others that depend on it; None where that one failure does not tell it.
         """
-        depend, called = self._dependent(step.replaces, step.question, brief=True), self._calls()
+        depend, called = self._dependent(step.replaces, step.question), self._calls()
         tests = [test for test in self._grader.suite.tests if test.question == step.question]
         tests.sort(key=lambda test: called[test.key].seconds)
         patience, cells = self._grader.assignment.limits.call_seconds, self._cells(step)
@@ -209,17 +210,16 @@ class Examiner:
         """The tests that a mistake can fail: those of its question, and those that depend on what it
         replaces.
         """
-        depend = self._dependent(step.replaces, step.question, brief=step.brief)
+        depend = self._dependent(step.replaces, step.question)
         return [
             test for test in self._grader.suite.tests if test.question == step.question or test.key in depend
         ]
 
-    def _dependent(self, name: str, question: str, *, brief: bool) -> set[str]:
+    def _dependent(self, name: str, question: str) -> set[str]:
         """The tests of other questions that can fail by a mistake in this part of the solution.
 
         Of those that call it, the ones that fail when it cannot be used at all. The others either never use
-        its answer or pass with the reference's in its place, and so they do whatever it answers. In brief, a
-        test that is given the part is believed to pass with the reference's.
+        its answer or pass with the reference's in its place, and so they do whatever it answers.
         """
         if (name, question) not in self._depend:
             called = self._calls()
@@ -227,7 +227,7 @@ class Examiner:
                 test
                 for test in self._grader.suite.tests
                 if test.question != question
-                and not (brief and name in test.given)
+                and not (name in test.given and test.key in self._passing_with_the_given())
                 and any(is_part(each, name) for each in called[test.key].names)
             ]
             cells = gradable_cells(self._grader.solution)
@@ -236,6 +236,26 @@ class Examiner:
             failed = {run.test.key for run in runs if run.result.outcome != "passed"}
             self._depend[name, question] = failed
         return self._depend[name, question]
+
+    def _passing_with_the_given(self) -> set[str]:
+        """The tests that pass when none of the functions that they are given can be used.
+
+        They did so with the reference's, which they get in the place of all of them whichever is wrong. One
+        run of each test shows it for all of its functions.
+        """
+        if self._served is None:
+            solution = self._grader.solution
+            groups: dict[tuple[str, ...], list[SuiteTest]] = {}
+            for test in self._grader.suite.tests:
+                if test.given:
+                    groups.setdefault(test.given, []).append(test)
+            self._served = set()
+            for given, tests in groups.items():
+                cells = gradable_cells(solution)
+                cells += [Cell(len(solution) + k, "code", unusable(name)) for k, name in enumerate(given)]
+                runs, _ = self._grader.run_cells(cells, AUDIT_SEED, tests)
+                self._served |= {run.test.key for run in runs if run.result.outcome == "passed"}
+        return self._served
 
     def _calls(self) -> dict[str, Calls]:
         """What the tests call, once that was watched."""

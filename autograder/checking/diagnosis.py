@@ -39,7 +39,7 @@ DIAGNOSIS_SECONDS = 5.0
 
 LEAST_PATIENCE, PATIENCE, ASLEEP = 1.0, 10.0, 60.0
 """Seconds of computing that a mistake has for a test: so many, and so many times what the test took; and so
-many times that on the clock, for a machine may stand still for a while.
+many more on the clock, for the machine may be busy with something else.
 """
 
 
@@ -154,7 +154,7 @@ class Diagnostician:
     ) -> TestRun:
         """One test, within its limits. Raises `TimeoutError`."""
         computing = LEAST_PATIENCE + PATIENCE * run.result.seconds
-        seconds = min(ASLEEP * computing, until - time.monotonic())
+        seconds = min(ASLEEP + computing, until - time.monotonic())
         if seconds <= 0:
             raise TimeoutError
         late, used = time.monotonic() + seconds, time.process_time() + computing

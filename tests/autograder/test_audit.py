@@ -131,15 +131,14 @@ def test_in_brief_nothing_is_overlooked(assignment_with: Callable[..., Assignmen
     assert any(costs in problem for problem in problems(tiny=BUILT_ON, test_public=PUBLIC_OF_RELU))
 
 
-def test_in_brief_a_test_that_is_given_a_part_is_not_run_on_its_mistakes(
-    assignment_with: Callable[..., Assignment],
+def test_a_part_that_is_given_but_not_served_costs_the_other_question(
+    assignment_with: Callable[..., Assignment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = audit_assignment(
-        assignment_with(tiny=BUILT_ON, test_hidden=GIVEN, test_public=PUBLIC_OF_RELU), brief=True
-    )
-    assert report.problems == []
-    (ran,) = (outcome.ran for step, outcome in report.outcomes if step.name == "wrong_sign")
-    assert {report.suite[place].question for place in ran} == {"relu_forward"}
+    assignment = assignment_with(tiny=BUILT_ON, test_hidden=GIVEN, test_public=PUBLIC_OF_RELU)
+    monkeypatch.setattr("autograder.checking.proxy.Student.give", lambda self, names: None)
+    for brief in (True, False):
+        problems = audit_assignment(assignment, brief=brief, force=True).problems
+        assert any("mistake wrong_sign also costs softmax: test_soft" in problem for problem in problems)
 
 
 def test_what_one_process_has_begun_with_is_left_to_it() -> None:
