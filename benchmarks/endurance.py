@@ -58,7 +58,7 @@ def main() -> int:
     """Measure, print, write. Exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--submissions", type=int, default=5000)
-    parser.add_argument("--dask-submissions", type=int, default=300)
+    parser.add_argument("--dask-submissions", type=int, default=1000)
     options = parser.parse_args()
     try:
         with tempfile.TemporaryDirectory(prefix="autograder-bench-") as scratch:

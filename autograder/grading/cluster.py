@@ -1,4 +1,5 @@
-"""Grading on an existing Dask cluster: submissions go out one by one, results come back to the one writer.
+"""Grading on an existing Dask cluster: submissions go out, a second's worth at a time, and results come
+back to the one writer.
 
 Whatever happens to workers or scheduler, a submission is graded once: a result counts when it has arrived
 here, and what has not arrived is asked for again.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import replace
@@ -30,7 +31,11 @@ CONNECT_SECONDS = 10.0
 WAIT_SECONDS = 600.0
 """For a scheduler that is gone to come back, and for a first worker."""
 AHEAD = 2
-"""Submissions on their way for each thread of the cluster: one that is graded, one that waits beside it."""
+"""Batches on their way for each thread of the cluster: one that is graded, one that waits beside it."""
+BATCH_SECONDS, BATCH_BYTES, MOST = 1.0, 4 << 20, 16
+"""Submissions travel together, for Dask takes as long for one as for a batch: as many as are graded in that
+time, that large, and so many at most.
+"""
 LOOK_SECONDS = 1.0
 """How often the scheduler is asked who is there."""
 
@@ -52,6 +57,8 @@ class ClusterPool:
         self._announce = announce or (lambda sentence: None)
         self._versions = question_versions(assignment, unsafe=options.unsafe_no_sandbox)
         self._unfit: dict[str, str] = {}
+        self._seconds = 0.0
+        """A submission's, of late; 0 before the first."""
         self._present: tuple[float, dict[str, int]] = (-LOOK_SECONDS, {})
         self._client: Client | None = None
         self._pack: Future | None = None
@@ -69,31 +76,35 @@ class ClusterPool:
 
         Raises `JobError` where no worker is fit to grade, or none is there for ten minutes.
         """
-        waiting, running = deque(tasks), dict[Any, Task]()
+        waiting, running = deque(tasks), dict[Any, list[Task]]()
         attempts: dict[str, int] = {}
         while waiting or running:
             try:
-                yield from self._send(waiting, running)
+                yield from self._send(waiting, running, attempts)
                 for future in self._finished(running):
-                    answer = self._answer(future)
-                    task = running.pop(future)
-                    if answer is None:
-                        student = task.found.student
-                        attempts[student] = attempts.get(student, 0) + 1
-                        if attempts[student] < MAX_ATTEMPTS:
-                            waiting.append(task)
-                        else:
-                            yield ended_on_it(self._assignment, task)
-                    elif answer.kind == "unfit":
-                        self._leave_out(answer)
-                        waiting.appendleft(task)
-                    else:
+                    answers = self._answers(future)
+                    batch = running.pop(future)
+                    if answers is None:
+                        # Whose fault it was shows when each is sent alone.
+                        waiting.extendleft(reversed(batch))
+                        if len(batch) > 1:
+                            attempts.update({task.found.student: 0 for task in batch})
+                        elif self._is_given_up(batch[0], attempts):
+                            yield ended_on_it(self._assignment, waiting.popleft())
+                        continue
+                    for answer in answers:
+                        if answer.kind == "unfit":
+                            self._leave_out(answer)
+                            break
                         assert answer.graded is not None
-                        self._note(answer.sandbox)
+                        self._note(answer)
+                        del batch[0]
                         yield answer.graded
+                    waiting.extendleft(reversed(batch))
             except (CancelledError, OSError):
                 # Gone with the scheduler, or with the last worker that held the course: asked for again.
-                waiting.extendleft(running.values())
+                for batch in running.values():
+                    waiting.extendleft(reversed(batch))
                 self._cancel(list(running))
                 running.clear()
                 self._pack = None
@@ -102,26 +113,61 @@ class ClusterPool:
                     self._disconnect()
                     self._connect(WAIT_SECONDS)
 
-    def _send(self, waiting: deque[Task], running: dict[Any, Task]) -> Iterator[Graded]:
+    def _send(
+        self, waiting: deque[Task], running: dict[Any, list[Task]], attempts: Mapping[str, int]
+    ) -> Iterator[Graded]:
         """Keep the cluster supplied; yields submissions that cannot be read."""
         threads = self._threads() if waiting else {}
         room = AHEAD * sum(threads.values())
         while waiting and len(running) < room:
-            task = waiting.popleft()
-            try:
-                raw = task.found.read(self._assignment.limits.notebook_mb << 20)
-            except UnreadableError as error:
-                yield refused(self._assignment, task, str(error))
-                continue
-            files = read_files(task.found.files, self._assignment)
             assert self._client is not None
             if self._pack is None:
                 self._pack = self._client.scatter(pack(self._assignment), broadcast=True, hash=True)
-            future = self._client.submit(
-                grade_here, self._pack, replace(task, raw=raw, files=files), self._options, self._versions,
-                pure=False, workers=list(threads) if self._unfit else None, allow_other_workers=False,
-            )  # fmt: skip
-            running[future] = task
+            batch: list[Task] = []
+            loaded: list[Task] = []
+            size, most = 0, self._batch_size(len(waiting), room)
+            while waiting and len(batch) < most and size < BATCH_BYTES:
+                if batch and any(each.found.student in attempts for each in (batch[0], waiting[0])):
+                    break  # a worker died over it: it goes alone
+                ready = self._loaded(waiting[0])
+                task = waiting.popleft()
+                if isinstance(ready, Graded):
+                    yield ready
+                    continue
+                batch.append(task)
+                loaded.append(ready)
+                size += len(ready.raw or b"") + sum(len(file.content) for file in ready.files or ())
+            if not batch:
+                continue
+            try:
+                future = self._client.submit(
+                    grade_here, self._pack, loaded, self._options, self._versions,
+                    pure=False, workers=list(threads) if self._unfit else None, allow_other_workers=False,
+                )  # fmt: skip
+            except (CancelledError, OSError):
+                waiting.extendleft(reversed(batch))
+                raise
+            running[future] = batch
+
+    def _loaded(self, task: Task) -> Task | Graded:
+        """The task with the submission's bytes; graded already where they cannot be read."""
+        try:
+            raw = task.found.read(self._assignment.limits.notebook_mb << 20)
+        except UnreadableError as error:
+            return refused(self._assignment, task, str(error))
+        return replace(task, raw=raw, files=read_files(task.found.files, self._assignment))
+
+    def _batch_size(self, waiting: int, room: int) -> int:
+        """So many at a time that no thread is left without, and that one batch takes about a second."""
+        if not self._seconds:
+            return 1
+        return max(1, min(MOST, int(BATCH_SECONDS / self._seconds), waiting // room))
+
+    @staticmethod
+    def _is_given_up(task: Task, attempts: dict[str, int]) -> bool:
+        student = task.found.student
+        attempts[student] = attempts.get(student, 0) + 1
+        return attempts[student] >= MAX_ATTEMPTS
 
     def _threads(self) -> dict[str, int]:
         """Threads of each worker that is not known to be unfit; waits for a first one."""
@@ -148,7 +194,7 @@ class ClusterPool:
                 said = True
             time.sleep(0.5)
 
-    def _finished(self, running: dict[Any, Task]) -> list[Any]:
+    def _finished(self, running: dict[Any, list[Task]]) -> list[Any]:
         from distributed import wait
 
         if not running:
@@ -171,30 +217,33 @@ class ClusterPool:
     def _lost(self) -> bool:
         return self._client is None or self._client.status != "running"
 
-    def _answer(self, future: Any) -> Answer | None:
-        """What the worker said; None where workers died over the task."""
+    def _answers(self, future: Any) -> list[Answer] | None:
+        """What the worker said of each; None where workers died over the batch."""
         from distributed import KilledWorker
 
         try:
-            answer = future.result(timeout=60)
+            answers = future.result(timeout=60)
         except KilledWorker:
             return None
         except (CancelledError, OSError):
             raise
         except Exception as error:
             raise JobError(f"A worker of the cluster failed: {type(error).__name__}: {error}") from error
-        assert isinstance(answer, Answer)
-        return answer
+        assert isinstance(answers, list)
+        return answers
 
     def _leave_out(self, answer: Answer) -> None:
         if answer.worker not in self._unfit:
             self._unfit[answer.worker] = answer.reason
             self._announce(f"{answer.worker} is left out: {answer.reason}")
 
-    def _note(self, layers: tuple[str, ...]) -> None:
-        if layers:
-            both = [layer for layer in layers if not self.sandbox or layer in self.sandbox]
+    def _note(self, answer: Answer) -> None:
+        if answer.sandbox:
+            both = [layer for layer in answer.sandbox if not self.sandbox or layer in self.sandbox]
             self.sandbox[:] = both or ["none"]
+        if answer.graded is not None:
+            took = answer.graded.result.seconds
+            self._seconds += (took - self._seconds) / (5 if self._seconds else 1)
 
     def _connect(self, seconds: float) -> None:
         try:

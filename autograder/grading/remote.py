@@ -10,7 +10,7 @@ import atexit
 import shutil
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -104,37 +104,49 @@ _graders = _Graders()
 atexit.register(_graders.close)
 
 
-def grade_here(pack: Pack, task: Task, options: Options, versions: Mapping[str, str]) -> Answer:
-    """Grade one submission on this worker.
+def grade_here(
+    pack: Pack, tasks: Sequence[Task], options: Options, versions: Mapping[str, str]
+) -> list[Answer]:
+    """Grade some submissions on this worker, one after the other.
 
     Args:
         pack: the assignment.
-        task: the submission, with its bytes.
+        tasks: the submissions, with their bytes.
         options: as for a grader here.
         versions: what the one who asks has for `question_versions`; a worker that computes others (it has
             another NumPy, say) must not grade.
+
+    Returns:
+        An answer each, in order; where this worker turns out to be unfit, that is the last.
     """
     from distributed import get_worker
 
     worker = str(get_worker().address)
+    answers: list[Answer] = []
     try:
         assignment, own_versions = _graders.assignment(pack, options)
         if own_versions != dict(versions):
             other = (
                 "it has another version of autograder, NumPy, PyTorch or pytest than the machine that asks"
             )
-            return Answer(worker, "unfit", reason=other)
-        key = (pack.digest, options)
-        for _ in range(MAX_ATTEMPTS):
-            grader, layers = _graders.take(key, assignment)
-            grader.give(task)
-            graded = grader.answer()
-            if graded is not None:
-                _graders.give_back(key, grader, layers)
-                return Answer(worker, "graded", tuple(layers), graded)
-            grader.end()
+            return [Answer(worker, "unfit", reason=other)]
+        for task in tasks:
+            answers.append(_grade((pack.digest, options), assignment, task, worker))
     except JobError as error:
-        return Answer(worker, "unfit", reason=str(error))
+        answers.append(Answer(worker, "unfit", reason=str(error)))
     except OSError as error:  # its disk is full, say: not to be taken for a scheduler that is gone
-        return Answer(worker, "unfit", reason=error.strerror or str(error))
+        answers.append(Answer(worker, "unfit", reason=error.strerror or str(error)))
+    return answers
+
+
+def _grade(key: Key, assignment: Assignment, task: Task, worker: str) -> Answer:
+    """Grade one. Raises `JobError` where no grader is fit to."""
+    for _ in range(MAX_ATTEMPTS):
+        grader, layers = _graders.take(key, assignment)
+        grader.give(task)
+        graded = grader.answer()
+        if graded is not None:
+            _graders.give_back(key, grader, layers)
+            return Answer(worker, "graded", tuple(layers), graded)
+        grader.end()
     return Answer(worker, "graded", (), ended_on_it(assignment, task))

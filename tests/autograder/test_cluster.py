@@ -6,6 +6,7 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ from autograder.grading import Options, remote
 from autograder.grading import cluster as cluster_module
 from autograder.grading.jobs import JobError
 from autograder.grading.pack import pack
-from autograder.grading.process import Task
+from autograder.grading.process import MAX_ATTEMPTS, Task, refused
 from autograder.grading.run import RunOptions, grade_submissions
 from autograder.notebook.collect import Found, collect
 
@@ -200,5 +201,53 @@ def test_trouble_on_a_worker_is_not_taken_for_a_lost_scheduler(
 
     monkeypatch.setattr(here, "assignment", full)
     task = Task(Found("s", Path("s"), "s", datetime.now(UTC)), 1, raw=b"")
-    answer = remote.grade_here(pack(course.assignment("tiny")), task, Options(), {})
+    (answer,) = remote.grade_here(pack(course.assignment("tiny")), [task], Options(), {})
     assert (answer.kind, answer.worker, answer.reason) == ("unfit", "tcp://here", "No space left on device")
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    tasks: tuple[Task, ...]
+
+
+def test_a_submission_that_workers_die_over_does_not_take_its_batch_along(
+    course: Course, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assignment = course.assignment("tiny")
+    sent: list[list[str]] = []
+
+    class FakeClient:
+        status = "running"
+
+        def nthreads(self) -> dict[str, int]:
+            return {"tcp://worker": 1}
+
+        def scatter(self, packed: object, **_: object) -> object:
+            return packed
+
+        def submit(
+            self, function: object, packed: object, tasks: list[Task], *_: object, **__: object
+        ) -> Any:
+            sent.append([task.found.student for task in tasks])
+            return _Batch(tuple(tasks))
+
+    def answers(self: cluster_module.ClusterPool, batch: _Batch) -> list[remote.Answer] | None:
+        if any(task.found.student == "student07" for task in batch.tasks):
+            return None
+        made = [refused(assignment, task, "Not looked at.") for task in batch.tasks]
+        for each in made:
+            each.result.seconds = 0.1
+        return [remote.Answer("tcp://worker", "graded", ("landlock",), each) for each in made]
+
+    monkeypatch.setattr(cluster_module.ClusterPool, "_finished", lambda self, running: list(running)[:1])
+    monkeypatch.setattr(cluster_module.ClusterPool, "_answers", answers)
+    pool = cluster_module.ClusterPool(assignment, Options(), "tcp://nowhere")
+    pool._client = FakeClient()  # type: ignore[assignment]
+    tasks = [Task(found, 1) for found in collect([course.root / "submitted"], assignment).submissions]
+    results = [graded.result for graded in pool.grade(tasks)]
+    assert sorted(result.student for result in results) == [f"student{k:02}" for k in range(STUDENTS)]
+    assert max(map(len, sent)) > 1
+    assert sent.count(["student07"]) == MAX_ATTEMPTS
+    (ended,) = (result for result in results if result.student == "student07")
+    assert f"ended {MAX_ATTEMPTS} times" in ended.reason
+    assert {result.reason for result in results if result is not ended} == {"Not looked at."}
