@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -28,13 +29,32 @@ Python writes to whatever it looks at, for it counts references there. Both are 
 share: below each table, what the bare tests and the kernel take together, which is the limit for
 a grader that keeps tests apart by forking. The main process takes {central:.0f} ms for a submission of
 02_knn (reading, gradebook, copy, page)."""
+START = """\
+The first verdict of `autograder grade --jobs 2` comes {numpy:.1f} s after its start with NumPy,
+{torch:.1f} s with PyTorch. The grader and its sandbox both import the library, at the same time, and
+then load the suite; one process alone takes {import_torch:.1f} s to import PyTorch here, and
+{import_numpy:.1f} s to import NumPy. `check()` in a notebook of 02_knn answers in {warm:.0f} ms; the first
+time, with all imports, in {cold:.0f} ms."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What stands beside the comparison: parts that explain it, in seconds."""
+
+    central: float
+    """A submission of 02_knn in the main process."""
+    forks: dict[str, tuple[float, float]]
+    """Library -> a bare fork, and each page that one writes to."""
+    starts: dict[str, float]
+    """As `starting.first_verdicts` returns them."""
+    check: tuple[float, float]
+    """`check()`: the first answer, and a later one."""
 
 
 def keep(
     rows: list[dict[str, Any]],
     measured: list[dict[str, Any]],
-    central: float,
-    forks: dict[str, tuple[float, float]],
+    limits: Limits,
 ) -> dict[str, Any]:
     """Put one workload's figures in the place of its earlier ones, and write both files.
 
@@ -43,8 +63,7 @@ def keep(
 
     Args:
         rows, measured: as `compare.ratios` and `compare.medians` return them.
-        central: seconds a submission of the main process.
-        forks: library -> seconds of a bare fork, and of each page that one writes to.
+        limits: measured beside them.
 
     Returns:
         The whole document.
@@ -61,9 +80,11 @@ def keep(
         "versions": _versions(),
         "rows": _in_order([row for row in before.get("rows", []) if same], rows, fresh),
         "measured": _in_order([row for row in before.get("measured", []) if same], measured, fresh),
-        "central_seconds": round(central, 4),
-        "fork_seconds": {library: round(bare, 5) for library, (bare, _) in forks.items()},
-        "page_seconds": round(forks["numpy"][1], 8),
+        "central_seconds": round(limits.central, 4),
+        "fork_seconds": {library: round(bare, 5) for library, (bare, _) in limits.forks.items()},
+        "page_seconds": round(limits.forks["numpy"][1], 8),
+        "start_seconds": {what: round(seconds, 2) for what, seconds in limits.starts.items()},
+        "check_seconds": [round(seconds, 4) for seconds in limits.check],
     }
     write_whole(JSON, json.dumps(document, indent=1) + "\n")
     write_whole(PAGE, _page(document))
@@ -134,6 +155,9 @@ def _page(document: dict[str, Any]) -> str:
     forks = {library: seconds * 1e3 for library, seconds in document["fork_seconds"].items()}
     page_copied = document["page_seconds"] * 1e6
     limit = LIMIT.format(central=document["central_seconds"] * 1e3, page=page_copied, **forks)
+    starts = {what.replace(" ", "_"): seconds for what, seconds in document["start_seconds"].items()}
+    cold, warm = document["check_seconds"]
+    start = START.format(cold=cold * 1e3, warm=warm * 1e3, **starts)
     names = [name for name in NAMES if any(row["workload"] == name for row in document["measured"])]
     page = [
         "# Benchmarks",
@@ -141,6 +165,8 @@ def _page(document: dict[str, Any]) -> str:
         ABOUT,
         "",
         limit,
+        "",
+        start,
         "",
         f"Machine: {document['machine']}. Versions: {known}.",
         "",

@@ -17,10 +17,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from benchpage import keep, table
+from benchpage import Limits, keep, table
 from forks import fork_seconds
 from graders import Autograder, Floor, Grader, Nbgrader, Otter, copy_course
 from measuring import BenchError, Usage
+from starting import check_seconds, first_verdicts
 from workloads import NAMES, TRIMMED, Workload, workloads
 
 from autograder.course import Assignment, load_course
@@ -53,17 +54,27 @@ def main() -> int:
     graders = {key: grader for key, grader in graders.items() if key[0] not in options.without}
     try:
         with tempfile.TemporaryDirectory(prefix="autograder-bench-") as scratch:
-            forks = {library: fork_seconds(library) for library in ("numpy", "torch")}
-            central = central_seconds(*workloads(Path(scratch), ["02_knn"]))
+            limits = limits_of_machine(Path(scratch) / "limits")
             for workload in workloads(Path(scratch), options.workloads or list(NAMES)):
                 measured = measure(workload, graders, Path(scratch) / f"run-{workload.name}", options.rounds)
                 # An hour's work: what is measured is kept, beside what was measured of other workloads.
-                document = keep(ratios(workload, measured), medians(workload, measured), central, forks)
+                document = keep(ratios(workload, measured), medians(workload, measured), limits)
                 print(table(document, workload.name), flush=True)
     except BenchError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def limits_of_machine(scratch: Path) -> Limits:
+    """What explains the comparison. Raises `BenchError`."""
+    numpy, torch, knn = workloads(scratch, ["tiny_numpy", "tiny_torch", "02_knn"])
+    return Limits(
+        central=central_seconds(knn),
+        forks={library: fork_seconds(library) for library in ("numpy", "torch")},
+        starts=first_verdicts(numpy, torch, scratch),
+        check=check_seconds(knn, scratch),
+    )
 
 
 def measure(

@@ -54,9 +54,7 @@ class Autograder:
     def grade(self, workload: Workload, folder: Path) -> Usage:
         """Timed with the start of the command."""
         slug = workload.assignment.slug
-        for left in ("autograded", "feedback", ".autograder"):
-            shutil.rmtree(folder / left, ignore_errors=True)
-        (folder / "gradebook.db").unlink(missing_ok=True)
+        self.forget(folder)
         command = [
             "autograder",
             "grade",
@@ -72,6 +70,13 @@ class Autograder:
         scores = {(entry["score"], entry["max_score"]) for entry in report["submissions"]}
         _all_points(self.name, {score / most for score, most in scores})
         return usage
+
+    @staticmethod
+    def forget(folder: Path) -> None:
+        """Leave nothing of an earlier run."""
+        for left in ("autograded", "feedback", ".autograder"):
+            shutil.rmtree(folder / left, ignore_errors=True)
+        (folder / "gradebook.db").unlink(missing_ok=True)
 
 
 class Nbgrader:
