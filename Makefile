@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PUBLISHED = $(BIN)/python -c 'import autograder.course as c, pathlib; \
+  print(*(a.slug for a in c.load_course(pathlib.Path(".")).published), sep="\n")'
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: bench bench-security bench-endurance help demo test lint unit suites notebooks audit record fresh build install accuracy fuzz clean
@@ -44,9 +46,7 @@ notebooks: $(INSTALLED) ## Releases up to date; solution notebooks execute and g
 	@echo "== notebooks"
 	@$(BIN)/autograder build --check
 	@$(BIN)/autograder syllabus --check
-	@$(BIN)/python -c 'import autograder.course as c, pathlib; \
-	    print(*(a.slug for a in c.load_course(pathlib.Path(".")).published), sep="\n")' \
-	  | xargs -P 2 -I SLUG $(MAKE) --no-print-directory notebook-SLUG
+	@$(PUBLISHED) | xargs -P 2 -I SLUG $(MAKE) --no-print-directory notebook-SLUG
 
 notebook-%: $(INSTALLED)
 	@work=$$(mktemp -d) && cp solutions/$*/*.ipynb tests/$*/test_public.py $$work/ && \
@@ -56,9 +56,14 @@ notebook-%: $(INSTALLED)
 	    --rootdir $$work $$work/*.ipynb > $$work/log 2>&1); status=$$?; \
 	  echo "$*: $$(tail -n 1 $$work/log)"; test $$status = 0 || cat $$work/log; rm -rf $$work; exit $$status
 
-audit-brief: $(INSTALLED) ## The audit, done with a mistake as soon as a failed test tells it
+audit-brief: $(INSTALLED) ## The audit with one seed, done with a mistake as soon as a failed test tells it
 	@echo "== audit"
-	@$(BIN)/autograder audit --seeds 2 --jobs 2 --brief
+	@$(PUBLISHED) | xargs -P 2 -I SLUG $(MAKE) --no-print-directory audit-SLUG
+
+# Two assignments at a time, a job each: none waits for the last steps of another, or starts a second grader.
+audit-%: $(INSTALLED)
+	@log=$$(mktemp) && $(BIN)/autograder audit $* --brief > $$log 2>&1; status=$$?; \
+	  cat $$log; rm -f $$log; exit $$status
 
 audit: $(INSTALLED) ## Right answers earn everything, the stub nothing, each mistake loses its own question only
 	@$(BIN)/autograder audit --seeds 2 --jobs 2

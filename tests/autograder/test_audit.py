@@ -323,7 +323,7 @@ def test_the_command(assignment_with: Callable[..., Assignment], capsys: pytest.
     root = assignment_with().root
     assert run_audit(root, [], AuditCommand()) == 0
     out, err = capsys.readouterr()
-    assert out == "tiny: 2 questions, 6 tests, 2 variants x 1 seeds, 8 mistakes, 8 recognised: clean\n"
+    assert out == "tiny: 2 questions, 6 tests, 2 variants x 1 seed, 8 mistakes, 8 recognised: clean\n"
     assert err == ""
     with pytest.raises(CourseError, match="no assignment 'tyni'"):
         run_audit(root, ["tyni"], AuditCommand())
