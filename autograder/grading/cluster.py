@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import replace
@@ -124,22 +124,10 @@ class ClusterPool:
             if self._pack is None:
                 self._pack = self._client.scatter(pack(self._assignment), broadcast=True, hash=True)
             batch: list[Task] = []
-            loaded: list[Task] = []
-            size, most = 0, self._batch_size(len(waiting), room)
-            while waiting and len(batch) < most and size < BATCH_BYTES:
-                if batch and any(each.found.student in attempts for each in (batch[0], waiting[0])):
-                    break  # a worker died over it: it goes alone
-                ready = self._loaded(waiting[0])
-                task = waiting.popleft()
-                if isinstance(ready, Graded):
-                    yield ready
-                    continue
-                batch.append(task)
-                loaded.append(ready)
-                size += len(ready.raw or b"") + sum(len(file.content) for file in ready.files or ())
-            if not batch:
-                continue
             try:
+                loaded = yield from self._load(batch, waiting, self._batch_size(len(waiting), room), attempts)
+                if not batch:
+                    continue
                 future = self._client.submit(
                     grade_here, self._pack, loaded, self._options, self._versions,
                     pure=False, workers=list(threads) if self._unfit else None, allow_other_workers=False,
@@ -148,6 +136,27 @@ class ClusterPool:
                 waiting.extendleft(reversed(batch))
                 raise
             running[future] = batch
+
+    def _load(
+        self, batch: list[Task], waiting: deque[Task], most: int, attempts: Mapping[str, int]
+    ) -> Generator[Graded, None, list[Task]]:
+        """Move up to `most` tasks from `waiting` into `batch`; yields submissions that cannot be read, and
+        returns the tasks with the bytes of the others.
+        """
+        loaded: list[Task] = []
+        size = 0
+        while waiting and len(batch) < most and size < BATCH_BYTES:
+            if batch and any(each.found.student in attempts for each in (batch[0], waiting[0])):
+                break  # a worker died over it: it goes alone
+            ready = self._loaded(waiting[0])
+            task = waiting.popleft()
+            if isinstance(ready, Graded):
+                yield ready
+                continue
+            batch.append(task)
+            loaded.append(ready)
+            size += len(ready.raw or b"") + sum(len(file.content) for file in ready.files or ())
+        return loaded
 
     def _loaded(self, task: Task) -> Task | Graded:
         """The task with the submission's bytes; graded already where they cannot be read."""
