@@ -14,6 +14,7 @@ from workloads import NAMES, REPOSITORY
 from autograder.course.files import write_whole
 
 JSON, PAGE = REPOSITORY / "docs" / "benchmarks.json", REPOSITORY / "docs" / "benchmarks.md"
+JOBS = 2
 ABOUT = """\
 The same submissions (the solution) with the same test functions, graders in turn, medians of all
 rounds. nbgrader executes the whole notebook that was handed in. As a lower bound, it is also given
@@ -137,17 +138,26 @@ def table(document: dict[str, Any], workload: str) -> str:
 
 
 def _limit(measured: list[dict[str, Any]], workload: str) -> list[str]:
-    """The bare tests' time and the kernel's share of ours, as a multiple of the former."""
+    """The bare tests' time and the kernel's share of ours, as a multiple of the former; what two jobs are."""
     rows = {(row["grader"], row["jobs"]): row for row in measured if row["workload"] == workload}
     floor, ours = rows.get(("floor", 1)), rows.get(("autograder", 1))
     if floor is None or ours is None or "kernel" not in ours:
         return []
     bare, kernel = floor["cpu"], ours["kernel"]
-    return [
+    lines = [
         "",
         f"The bare tests take {bare * 1e3:.1f} ms and the kernel {kernel * 1e3:.1f} ms for the forks of "
         f"ours, together {(bare + kernel) / bare:.1f} times the floor.",
     ]
+    two = rows.get(("autograder", 2))
+    if two is not None:
+        most, reached = ours["wall"] / (two["cpu"] / JOBS), ours["wall"] / two["wall"]
+        lines.append(
+            f"Two jobs take {two['cpu'] * 1e3:.1f} ms of CPU time a submission, main process included, so on "
+            f"two cores they can be at most {most:.2f} times one; with the start and the last submissions, "
+            f"during which a core is idle, it is {reached:.2f}."
+        )
+    return lines
 
 
 def _page(document: dict[str, Any]) -> str:
