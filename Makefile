@@ -7,7 +7,7 @@ PUBLISHED = $(BIN)/python -c 'import autograder.course as c, pathlib; \
   print(*(a.slug for a in c.load_course(pathlib.Path(".")).published), sep="\n")'
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: bench bench-security bench-endurance help demo test lint unit suites notebooks audit record fresh build install accuracy fuzz clean
+.PHONY: bench bench-security bench-endurance help demo test lint unit suites notebooks audit audit-brief record fresh build install accuracy fuzz clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -46,7 +46,7 @@ notebooks: $(INSTALLED) ## Releases up to date; solution notebooks execute and g
 	@echo "== notebooks"
 	@$(BIN)/autograder build --check
 	@$(BIN)/autograder syllabus --check
-	@$(PUBLISHED) | xargs -P 2 -I SLUG $(MAKE) --no-print-directory notebook-SLUG
+	@slugs=$$($(PUBLISHED)) && echo "$$slugs" | xargs -P 2 -I SLUG $(MAKE) --no-print-directory notebook-SLUG
 
 notebook-%: $(INSTALLED)
 	@work=$$(mktemp -d) && cp solutions/$*/*.ipynb tests/$*/test_public.py $$work/ && \
@@ -58,7 +58,7 @@ notebook-%: $(INSTALLED)
 
 audit-brief: $(INSTALLED) ## The audit with one seed, done with a mistake as soon as a failed test tells it
 	@echo "== audit"
-	@$(PUBLISHED) | xargs -P 2 -I SLUG $(MAKE) --no-print-directory audit-SLUG
+	@slugs=$$($(PUBLISHED)) && echo "$$slugs" | xargs -P 2 -I SLUG $(MAKE) --no-print-directory audit-SLUG
 
 # Two assignments at a time, a job each: none waits for the last steps of another, or starts a second grader.
 audit-%: $(INSTALLED)

@@ -210,7 +210,7 @@ class _Batch:
     tasks: tuple[Task, ...]
 
 
-def test_a_submission_that_workers_die_over_does_not_take_its_batch_along(
+def test_neither_a_deadly_submission_nor_a_failed_sending_takes_a_batch_along(
     course: Course, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assignment = course.assignment("tiny")
@@ -225,10 +225,15 @@ def test_a_submission_that_workers_die_over_does_not_take_its_batch_along(
         def scatter(self, packed: object, **_: object) -> object:
             return packed
 
+        def cancel(self, futures: list[_Batch], **_: object) -> None:
+            assert futures
+
         def submit(
             self, function: object, packed: object, tasks: list[Task], *_: object, **__: object
         ) -> Any:
             sent.append([task.found.student for task in tasks])
+            if len(sent) == 3:
+                raise OSError("The scheduler does not answer.")
             return _Batch(tuple(tasks))
 
     def answers(self: cluster_module.ClusterPool, batch: _Batch) -> list[remote.Answer] | None:
