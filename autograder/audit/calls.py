@@ -1,9 +1,11 @@
-"""Which functions of the solution each test calls, and how long it takes: a mistake is run on the tests that
-can notice it, the quick ones first where one is enough.
+"""Which functions of the solution each test calls, and how long it takes.
+
+Mistakes and variants are run on the tests that can notice them, the quick ones first where one is enough.
 """
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +13,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from autograder.checking.namespace import is_solution_file
+from autograder.checking.namespace import gradable_cells, is_solution_file
 from autograder.checking.plugin import SolutionContext
 from autograder.checking.runner import Suite
 from autograder.notebook.cells import Cell
+
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,54 @@ def calls_of_tests(
             sys.setprofile(None)
         called[test.key] = Calls(set(names), run.result.seconds)
     return called
+
+
+def replaced_by(variant: str, solution: Sequence[Cell]) -> set[str] | None:
+    """The functions and classes that a variant's code puts in the place of the solution's.
+
+    None where it may change more than calls of them tell: it assigns to what the solution assigns to, or runs
+    a statement of another kind.
+    """
+    values, functions = set(), set()
+    for cell in gradable_cells(solution):
+        for statement in ast.parse(cell.source).body:
+            if isinstance(statement, DEFINITIONS):
+                functions.add(statement.name)
+            else:
+                values |= _assigned(statement)
+    replaced = set()
+    for statement in ast.parse(variant).body:
+        if isinstance(statement, DEFINITIONS):
+            names = {statement.name}
+        elif isinstance(statement, ast.Assign) and all(map(_is_plain, statement.targets)):
+            names = _assigned(statement)
+        elif isinstance(statement, ast.Import | ast.ImportFrom) or _is_docstring(statement):
+            continue
+        else:
+            return None
+        if names & values:
+            return None
+        replaced |= names & functions
+    return replaced
+
+
+def _assigned(statement: ast.stmt) -> set[str]:
+    """All names that are assigned to, wherever in the statement."""
+    return {
+        node.id
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+
+
+def _is_plain(target: ast.expr) -> bool:
+    if isinstance(target, ast.Tuple):
+        return all(map(_is_plain, target.elts))
+    return isinstance(target, ast.Name)
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def is_part(called: str, replaced: str) -> bool:

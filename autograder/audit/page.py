@@ -78,6 +78,7 @@ def _summary(assignment: Assignment, report: AuditReport) -> dict[str, Any]:
         "tests": report.tests,
         "variants": report.variants,
         "seeds": report.seeds,
+        "variant_seeds": report.variant_seeds,
         "caught": caught,
         "recognised": sum(mistake.recognised for mistake in report.mistakes),
         "mistakes": len(report.mistakes),
@@ -139,6 +140,8 @@ def _variants(question: str, report: AuditReport) -> list[dict[str, Any]]:
     runs: defaultdict[str, list[bool]] = defaultdict(list)
     for step, outcome in report.outcomes:
         if step.kind in ("solution", "variant"):
+            if all(report.suite[test].question != question for test in outcome.ran):
+                continue  # it answers other questions
             lost = any(report.suite[each.test].question == question for each in outcome.failures)
             runs[step.name].append(not lost)
     return [{"name": name, "runs": len(whole), "whole": sum(whole)} for name, whole in runs.items()]

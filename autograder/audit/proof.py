@@ -78,6 +78,11 @@ class AuditReport:
         )
 
     @property
+    def variant_seeds(self) -> int:
+        """With how many seeds each variant was graded."""
+        return min(self.seeds, VARIANT_SEEDS)
+
+    @property
     def clean(self) -> bool:
         """Whether nothing was wrong."""
         return not self.problems

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from autograder.audit.calls import Calls, calls_of_tests, is_part
+from autograder.audit.calls import Calls, calls_of_tests, is_part, replaced_by
 from autograder.audit.garbage import EQUALS_EVERYTHING, RETURNS_NOTHING, garbage_cell, unusable
 from autograder.checking.diagnosis import Explanation, explanations
 from autograder.checking.namespace import gradable_cells
@@ -144,6 +144,8 @@ class Examiner:
         self._depend: dict[tuple[str, str], set[str]] = {}
         """Part of the solution and its question -> the other questions' tests that cannot do without it."""
         self._served: set[str] | None = None
+        self._replaced: dict[str, set[str] | None] = {}
+        """Variant -> what it replaces; None where that cannot be told."""
 
     def outcome(self, step: Step) -> Outcome:
         """Grade it."""
@@ -184,8 +186,27 @@ class Examiner:
                 return []
         context = self._contexts[step.name]
         context.seed = step.seed
-        runs = self._grader.suite.run(context)
+        runs = self._grader.suite.run(context, self._tests_of_variant(step))
         return runs if all(run.result.outcome == "passed" for run in runs) else []
+
+    def _tests_of_variant(self, step: Step) -> list[SuiteTest]:
+        """All tests for the solution; for a variant those that call what it replaces. With the solution's
+        functions alone the others are what the solution itself is run on.
+        """
+        tests = self._grader.suite.tests
+        if step.kind != "variant":
+            return tests
+        if step.name not in self._replaced:
+            self._replaced[step.name] = replaced_by(step.source, self._grader.solution)
+        replaced = self._replaced[step.name]
+        if replaced is None:
+            return tests
+        called = self._calls()
+        return [
+            test
+            for test in tests
+            if any(is_part(each, name) for each in called[test.key].names for name in replaced)
+        ]
 
     def _first_told(self, step: Step) -> Outcome | None:
         """A mistake on the tests of its question, quick ones first, up to the first that fails, and on the

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from autograder.audit.ledger import Entry, Ledger, LedgerError
+from autograder.audit.proof import VARIANT_SEEDS
 from autograder.course import Assignment, Course
 from autograder.course.files import write_whole
 
@@ -12,9 +13,10 @@ BEGIN = "<!-- audit: made by `autograder audit --record` -->"
 END = "<!-- end of audit -->"
 
 HEAD = (
-    "| assignment | questions | tests | other right answers x seeds | known mistakes caught | machine-made "
-    "mutants killed | closest threshold | a mistake held out of the bank: right, silent, wrong |\n"
-    "|---|--:|--:|--:|--:|--:|--:|--:|\n"
+    "| assignment | questions | tests | seeds of the solution | other right answers x seeds | known mistakes "
+    "caught | machine-made mutants killed | closest threshold | a mistake held out of the bank: right, "
+    "silent, wrong |\n"
+    "|---|--:|--:|--:|--:|--:|--:|--:|--:|\n"
 )
 
 
@@ -39,7 +41,8 @@ def _row(assignment: Assignment, entry: Entry) -> str:
         assignment.slug,
         str(len(assignment.questions)),
         str(len(entry.tests)),
-        f"{len(entry.variants)} x {entry.seeds}",
+        str(entry.seeds),
+        f"{len(entry.variants)} x {min(entry.seeds, VARIANT_SEEDS)}",
         f"{entry.caught} of {len(entry.mistakes)}",
         dead if entry.mutants else "–",
         closest,

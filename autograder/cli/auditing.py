@@ -133,7 +133,8 @@ def _lines(report: AuditReport, mistakes: Mapping[str, Mistake], diagnosis: bool
     recognised = sum(mistake.recognised for mistake in report.mistakes)
     lines = [
         f"{report.assignment}: {len(report.questions)} questions, {report.tests} tests, "
-        f"{report.variants} variants x {report.seeds} {'seed' if report.seeds == 1 else 'seeds'}, "
+        f"{report.seeds} {'seed' if report.seeds == 1 else 'seeds'}, "
+        f"{report.variants} variants x {report.variant_seeds}, "
         f"{len(report.mistakes)} mistakes, {recognised} recognised: "
         f"{'clean' if report.clean else f'{len(report.problems)} problems'}"
     ]

@@ -254,6 +254,21 @@ def test_a_variant_that_is_wrong_or_missing(audit: Audit) -> None:
     )
 
 
+def test_a_variant_is_run_on_what_calls_what_it_replaces(audit: Audit) -> None:
+    relu = "def relu_forward(x):\n    return np.maximum(x, 0), x\n"
+    report = audit(seeds=3, other_way=relu, loops=relu + "\nnp.seterr(all='ignore')\n")
+    assert report.clean
+    ran = {
+        (step.name, step.seed): {report.suite[test].question for test in outcome.ran}
+        for step, outcome in report.outcomes
+        if step.kind in ("solution", "variant")
+    }
+    everything = {"relu_forward", "softmax"}
+    for seed in (1, 2, 3):
+        assert ran["solution", seed] == ran["loops.py", seed] == everything
+        assert ran["other_way.py", seed] == (everything if seed == 1 else {"relu_forward"})
+
+
 def test_too_few_variants(assignment_with: Callable[..., Assignment]) -> None:
     assignment = assignment_with()
     assignment.variants[0].unlink()
@@ -323,7 +338,7 @@ def test_the_command(assignment_with: Callable[..., Assignment], capsys: pytest.
     root = assignment_with().root
     assert run_audit(root, [], AuditCommand()) == 0
     out, err = capsys.readouterr()
-    assert out == "tiny: 2 questions, 6 tests, 2 variants x 1 seed, 8 mistakes, 8 recognised: clean\n"
+    assert out == "tiny: 2 questions, 6 tests, 1 seed, 2 variants x 1, 8 mistakes, 8 recognised: clean\n"
     assert err == ""
     with pytest.raises(CourseError, match="no assignment 'tyni'"):
         run_audit(root, ["tyni"], AuditCommand())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autograder.audit.calls import calls_of_tests, is_part
+from autograder.audit.calls import calls_of_tests, is_part, replaced_by
 from autograder.checking.diagnosis import Diagnostician
 from autograder.checking.mistakes import read_mistakes
 from autograder.checking.plugin import SolutionContext
@@ -98,6 +98,37 @@ def test_calls_are_watched_through_other_functions_but_not_in_the_reference(suit
 )
 def test_what_belongs_to_what_is_replaced(called: str, replaced: str, part: bool) -> None:
     assert is_part(called, replaced) is part
+
+
+CELLS = [
+    Cell(0, "markdown", "Not (code"),
+    Cell(1, "code", "import math\nRATE, SIZES = 0.1, (2, 3)\nfor turn in range(2):\n    total = turn"),
+    Cell(2, "code", SOLUTION),
+    Cell(3, "code", "shown = double(1)", tags=("show",)),
+]
+
+
+@pytest.mark.parametrize(
+    ("variant", "replaced"),
+    [
+        ('"""In another style."""\nimport numpy as np\n\ndef double(x):\n    return x + x\n', {"double"}),
+        ("def double(x):\n    return helper(x)\n\ndef helper(x):\n    return x + x\n", {"double"}),
+        ("class Net(Base):\n    pass\n", {"Net"}),
+        ("TWO = 2\ndouble, triple = quadruple, TWO\n", {"double", "triple"}),
+        ("shown = 3\n", set()),
+        ("RATE = 0.2\n", None),  # a value, which no call betrays
+        ("total = 0\n", None),
+        ("def RATE():\n    return 0.1\n", None),
+        ("Net.loss = double\n", None),
+        ("SIZES[0] = 3\n", None),
+        ("double.cache = {}\n", None),
+        ("math.pi = 3\n", None),
+        ("for SIZES in ():\n    pass\n", None),
+        ("print(double(1))\n", None),
+    ],
+)
+def test_what_a_variant_replaces(variant: str, replaced: set[str] | None) -> None:
+    assert replaced_by(variant, CELLS) == replaced
 
 
 def test_functions_that_are_the_solutions_are_not_served_a_second_time(suite_file: Path) -> None:

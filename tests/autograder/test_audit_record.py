@@ -480,7 +480,7 @@ def test_the_table_in_the_readme(invented: Invented, assignment: Assignment) -> 
     assert not readme_is_stale(course, ledger)
     assert text.startswith("# Tiny\n\n<!-- audit") and text.endswith(f"{END}\n\nThe end.\n")
     row = next(line for line in text.splitlines() if line.startswith("| tiny"))
-    assert row.startswith("| tiny | 2 | 2 | 2 x 2 | 8 of 8 | ") and "(100.0%)" in row
+    assert row.startswith("| tiny | 2 | 2 | 2 | 2 x 2 | 8 of 8 | ") and "(100.0%)" in row
     (course.root / "README.md").write_text("# Nothing\n")
     with pytest.raises(LedgerError, match="lacks the markers"):
         readme_is_stale(course, ledger)
@@ -495,7 +495,7 @@ def test_the_commands(
     pages = tmp_path / "pages"
     assert run_audit(root, [], AuditCommand(seeds=3, record=True, diagnosis=True, html=pages)) == 0
     out = capsys.readouterr().out
-    assert "tiny: 2 questions, 2 tests, 2 variants x 3 seeds, 8 mistakes, 8 recognised: clean\n" in out
+    assert "tiny: 2 questions, 2 tests, 3 seeds, 2 variants x 3, 8 mistakes, 8 recognised: clean\n" in out
     assert "score 100.0%" in out and "lowest margin to a threshold" in out and "held out in turn" in out
     assert f"Report: {pages / 'index.html'}" in out and (pages / "tiny.html").is_file()
     assert run_audit_check(root) == 0
