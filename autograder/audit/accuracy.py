@@ -18,6 +18,7 @@ import json
 import multiprocessing
 import os
 import platform
+import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -145,7 +146,8 @@ def measure(assignment: Assignment, *, seed: int, device: str, threads: int) -> 
         AccuracyError: its data is not on this machine, or the script raised.
     """
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read by NumPy and torch when the new process imports them
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=_end_with_parent) as pool:
         try:
             figures = pool.submit(_run, assignment.root, assignment.slug, seed, device).result()
         except BrokenProcessPool:
@@ -160,6 +162,18 @@ def measure(assignment: Assignment, *, seed: int, device: str, threads: int) -> 
         versions=_versions(),
         figures=figures,
     )
+
+
+def _end_with_parent() -> None:
+    """In the process that trains: nobody would read its figures, and it would train on for an hour."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _run(root: Path, slug: str, seed: int, device: str) -> list[Figure]:

@@ -5,6 +5,10 @@ when they have to be.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -111,6 +115,43 @@ def test_a_file_of_something_else(assignment: Assignment) -> None:
     path.write_text(json.dumps({"tiny": 3}))
     with pytest.raises(Exception, match="is not what `autograder accuracy` writes"):
         run(assignment)
+
+
+def is_running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def within(seconds: float, condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    return condition()
+
+
+def test_the_training_ends_with_the_command(assignment: Assignment) -> None:
+    """However that ends: nobody would read its figures."""
+    number = script_of(assignment).with_name("number")
+    script_of(assignment).write_text(
+        "import os, time\nfrom pathlib import Path\n"
+        "def run(seed=0):\n"
+        f"    Path({str(number)!r}).write_text(str(os.getpid()))\n"
+        "    time.sleep(600)\n"
+    )
+    arguments = ["accuracy", "tiny", "--course", str(assignment.root)]
+    command = subprocess.Popen([sys.executable, "-c", "from autograder.cli import main; main()", *arguments])
+    try:
+        assert within(60, lambda: number.exists() and number.read_text() != "")
+        training = int(number.read_text())
+        assert training != command.pid and is_running(training)
+        command.kill()
+        command.wait()
+        assert within(10, lambda: not is_running(training))
+    finally:
+        command.kill()
+        command.wait()
 
 
 def test_what_reaches_a_headline() -> None:
