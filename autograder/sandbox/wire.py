@@ -1,9 +1,10 @@
 """The wire between the grader and a worker: which values may cross, and how they are framed.
 
 Only plain values cross, by exact type: None, bool, int, float, str, bytes, list, tuple, dict, NumPy arrays
-and scalars of numeric, boolean or string dtype, dense torch tensors. Every other object stays where it is,
-and an opaque `Handle` crosses in its place. Nothing received is ever unpickled, evaluated or imported, and
-both sides bound size, depth and the number of nodes before they allocate.
+and scalars of numeric, boolean or string dtype, dense torch tensors. What a few well-known types stand for
+crosses as that: a `defaultdict` as a dict (see `plain`), an image of torchvision's as a tensor. Every other
+object stays where it is, and an opaque `Handle` crosses in its place. Nothing received is ever unpickled,
+evaluated or imported, and both sides bound size, depth and the number of nodes before they allocate.
 
 A message is `MAGIC | u32 header length | u64 payload length | header | payload`. The header is msgpack;
 arrays lie one after the other in the payload, each aligned to 64 bytes, so that no offset ever has to be
@@ -24,6 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from autograder.sandbox.plain import plain_container, plain_key
+
 MAGIC = b"AGK1"
 MAX_HEADER = 16 << 20
 MAX_PAYLOAD = 512 << 20
@@ -41,6 +44,10 @@ _NUMERIC = frozenset(
     ["|b1", "|i1", "|u1"]
     + [f"<{kind}{size}" for kind in "iu" for size in (2, 4, 8)]
     + ["<f2", "<f4", "<f8", "<c8", "<c16"]
+)
+_TENSORS = frozenset(
+    [("torch", "Tensor"), ("torch.nn.parameter", "Parameter")]
+    + [(f"torchvision.tv_tensors._{name.lower()}", name) for name in ("Image", "Mask", "Video")]
 )
 _KEY_TYPES = (type(None), bool, int, float, str, bytes, tuple, np.generic)
 
@@ -141,7 +148,7 @@ class Encoder:
             pairs = []
             for key, item in value.items():
                 if isinstance(key, _KEY_TYPES):
-                    pairs.append([self._encode(key, depth + 1), self._encode(item, depth + 1)])
+                    pairs.append([self._encode(plain_key(key), depth + 1), self._encode(item, depth + 1)])
                 else:
                     return self._handle(value)
             return ["d", pairs]
@@ -151,9 +158,10 @@ class Encoder:
             return self._array(value, "a")
         if isinstance(value, np.generic) and kind.__module__ == "numpy":
             return self._scalar(value)
-        if kind.__module__ in ("torch", "torch.nn.parameter") and kind.__name__ in ("Tensor", "Parameter"):
+        if (kind.__module__, kind.__name__) in _TENSORS:
             return self._tensor(value)
-        return self._handle(value)
+        plain = plain_container(value)
+        return self._handle(value) if plain is None else self._encode(plain, depth)
 
     def _handle(self, value: Any) -> Any:
         kind = type(value)

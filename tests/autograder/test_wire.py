@@ -10,8 +10,9 @@ import socket
 import struct
 import threading
 import time
-from collections import OrderedDict
-from typing import Any
+from collections import Counter, OrderedDict, defaultdict, namedtuple
+from enum import IntEnum, StrEnum
+from typing import Any, NamedTuple
 
 import msgpack
 import numpy as np
@@ -112,12 +113,81 @@ class Agreeable:
     __hash__ = None  # type: ignore[assignment]
 
 
+Pair = namedtuple("Pair", "first second")
+
+
+class Walker(NamedTuple):
+    x: int
+    y: int
+
+    def step(self) -> int:
+        return self.x + self.y
+
+
+class Bag(dict[str, int]):
+    pass
+
+
+class Level(IntEnum):
+    LOW = 1
+
+
+class Name(StrEnum):
+    A = "a"
+
+
+def state_of_a_module() -> OrderedDict[str, int]:
+    state = OrderedDict(weight=1)
+    state._metadata = {}  # type: ignore[attr-defined]
+    return state
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (defaultdict(list, a=[1, 2]), {"a": [1, 2]}),
+        (OrderedDict(b=1, a=2), {"b": 1, "a": 2}),
+        (Counter("aab"), {"a": 2, "b": 1}),
+        (Pair(1, [2.5]), (1, [2.5])),
+        ({"deep": [Pair(None, defaultdict(int, x=3))]}, {"deep": [(None, {"x": 3})]}),
+        ({Pair(2, 3): 1, Level.LOW: 2, Name.A: 3}, {(2, 3): 1, 1: 2, "a": 3}),
+        ({True: 1, 2.5: 2, None: 3}, {True: 1, 2.5: 2, None: 3}),
+    ],
+    ids=["defaultdict", "OrderedDict", "Counter", "namedtuple", "deep", "keys", "usual keys"],
+)
+def test_what_is_as_plain_as_a_dict_or_a_tuple_crosses_as_one(value: Any, plain: Any) -> None:
+    def types(value: Any) -> Any:
+        if isinstance(value, dict):
+            return dict, [(types(key), types(item)) for key, item in value.items()]
+        if isinstance(value, list | tuple):
+            return type(value), [types(item) for item in value]
+        return type(value)
+
+    came = crossed(value)
+    assert came == plain and types(came) == types(plain)
+
+
+def test_torch_s_own_kinds_of_tuple_and_tensor_cross_as_plain_ones() -> None:
+    torch = pytest.importorskip("torch")
+    values, indices = crossed(torch.tensor([[1.0, 3.0], [5.0, 4.0]]).max(dim=1))
+    assert values.tolist() == [3.0, 5.0] and indices.tolist() == [1, 0]
+    came = crossed({torch.Size([2, 3]): torch.Size([4])})
+    assert came == {(2, 3): (4,)} and {type(each) for each in [*came, *came.values()]} == {tuple}
+    assert type(crossed(torch.nn.Linear(1, 1).state_dict())) is Handle
+    tv_tensors = pytest.importorskip("torchvision.tv_tensors")
+    image = crossed(tv_tensors.Image(torch.full((3, 2, 2), 0.5)))
+    assert type(image) is torch.Tensor and image.shape == (3, 2, 2)
+
+
 @pytest.mark.parametrize(
     "value",
     [
         Agreeable(),
         np.zeros(3).view(Sneaky),
-        OrderedDict(a=1),
+        state_of_a_module(),
+        Bag(a=1),
+        Walker(1, 2),
+        type("Row", (Pair,), {})(1, 2),
         type("Int", (int,), {})(3),
         type("Str", (str,), {})("x"),
         np.array([object()]),

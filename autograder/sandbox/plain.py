@@ -1,0 +1,60 @@
+"""Containers and keys as plain as `dict`, `tuple`, `int` and `str`, though of another type.
+
+A history in a `defaultdict`, two results in a named tuple, sizes in a `torch.Size`: an equal value of the
+plain type crosses in their place. What may carry behaviour of its own does not become plain.
+
+This module is also loaded inside the sandbox and therefore imports nothing of the engine.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+_DICTS = (defaultdict, OrderedDict, Counter)
+_RESULTS = ("torch.return_types",)
+"""Modules whose types are all tuples with names: what `torch.max` and `torch.sort` return."""
+_CONVERSIONS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (int, int.__int__),
+    (float, float.__float__),
+    (str, str.__str__),
+    (bytes, bytes.__bytes__),
+)
+
+
+def plain_container(value: Any) -> dict[Any, Any] | tuple[Any, ...] | None:
+    """An equal dict or tuple where nothing is lost by it, else None.
+
+    The state of a PyTorch module, an `OrderedDict` with `_metadata`, stays what it is: its tensors are those
+    of the module, and change with it.
+    """
+    kind = type(value)
+    if kind in _DICTS:
+        return None if hasattr(value, "_metadata") else dict(value)
+    if issubclass(kind, tuple) and _is_record(kind):
+        return tuple(value)
+    return None
+
+
+def _is_record(kind: type) -> bool:
+    if kind.__module__ in _RESULTS or (kind.__module__, kind.__name__) == ("torch", "Size"):
+        return True
+    named = kind.__bases__ == (tuple,) and isinstance(getattr(kind, "_fields", None), tuple)
+    return named and not any(callable(own) for name, own in vars(kind).items() if not name.startswith("_"))
+
+
+def plain_key(key: Any) -> Any:
+    """The key of a dictionary, a member of an `IntEnum` or a `torch.Size`, say, as the number, text or tuple
+    that it is equal to.
+    """
+    if isinstance(key, bool | np.generic):
+        return key
+    if isinstance(key, tuple):
+        return tuple(key)
+    for base, convert in _CONVERSIONS:
+        if isinstance(key, base):
+            return key if type(key) is base else convert(key)
+    return key
