@@ -176,6 +176,16 @@ def mutants_hold(assignment: Assignment, before: Entry | None) -> bool:
     return before is not None and bool(before.mutants) and _unchanged(assignment, before, but=variants)
 
 
+def mistakes_hold(assignment: Assignment, before: Entry | None) -> bool:
+    """Whether the recorded audit was clean and nothing has changed that decides what the known mistakes cost:
+    they, the solution, the suite and the libraries. (Variants do not.)
+    """
+    if before is None or before.problems or not before.mistakes or not mutants_hold(assignment, before):
+        return False
+    bank = assignment.mistakes.relative_to(assignment.root).as_posix()
+    return source_digests(assignment).get(bank) == before.sources.get(bank)
+
+
 def answers_hold(assignment: Assignment, before: Entry | None, seeds: int) -> bool:
     """Whether what is recorded of the right answers over as many seeds stands: the same without the variants'
     being left out.
@@ -198,12 +208,16 @@ def _unchanged(assignment: Assignment, before: Entry, but: str = "") -> bool:
 def entry_of(
     assignment: Assignment,
     report: AuditReport,
+    sources: Mapping[str, str],
     *,
+    bank: Entry | None = None,
     mutants: Entry | None = None,
     answers: Entry | None = None,
 ) -> Entry:
-    """What is kept of a report; its mutants and its right answers over many seeds are those of an earlier
-    record, where that is given.
+    """What is kept of a report, with the digests of the sources as they were when it began.
+
+    Its mistakes, its mutants and its right answers over many seeds are those of an earlier record, where that
+    is given.
     """
     name = [test.name for test in report.suite]
     failures: dict[str, list[str]] = {}
@@ -223,15 +237,15 @@ def entry_of(
     return Entry(
         versions=library_versions(),
         engine=engine_digest(),
-        sources=source_digests(assignment),
+        sources=dict(sources),
         seeds=report.seeds if answers is None else answers.seeds,
         tests={test.name: test.question for test in report.suite},
         failures=failures if answers is None else {**answers.failures, **failures},
         variants=[path.name for path in assignment.variants],
-        mistakes=mistakes,
+        mistakes=mistakes if bank is None else bank.mistakes,
         mutants=_mutants(report) if mutants is None else mutants.mutants,
         closest=_closest(report) if answers is None else answers.closest,
-        held_out=held_out_counts(report.held_out),
+        held_out=held_out_counts(report.held_out) if bank is None else bank.held_out,
         problems=len(report.problems),
     )
 

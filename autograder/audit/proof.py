@@ -93,6 +93,7 @@ def audit_assignment(
     *,
     seeds: int = 1,
     jobs: int = 1,
+    bank: bool = True,
     mutants: bool = False,
     explain: bool = False,
     force: bool = False,
@@ -105,6 +106,7 @@ def audit_assignment(
         assignment: the assignment; its release must be built.
         seeds: how many seeds the solution is graded with, and every variant up to `VARIANT_SEEDS`.
         jobs: processes to use.
+        bank: whether to run the known mistakes.
         mutants: whether to run machine-made mutants of the solution, too.
         explain: whether to look for known mistakes in what the mutants answer.
         force: whether to repeat what an earlier audit finished.
@@ -120,7 +122,8 @@ def audit_assignment(
     if mutants:
         listed = equivalent_mutants(assignment)
         changed = mutants_of(read_source(assignment.source))
-    steps = [*_steps(assignment, mistakes, seeds, brief), *mutation_steps(changed, explain=explain)]
+    run = mistakes if bank else {}
+    steps = [*_steps(assignment, run, seeds, brief), *mutation_steps(changed, explain=explain)]
     report = AuditReport(
         assignment.slug,
         questions=tuple(question.name for question in assignment.questions),

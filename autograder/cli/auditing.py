@@ -16,9 +16,11 @@ from autograder.audit.ledger import (
     answers_hold,
     changes,
     entry_of,
+    mistakes_hold,
     mutants_hold,
     ran_on,
     read_ledger,
+    source_digests,
     stale,
     write_ledger,
 )
@@ -62,12 +64,16 @@ def run_audit(folder: Path, slugs: Sequence[str], command: AuditCommand) -> int:
     for assignment in chosen(folder, slugs):
         before = ledger.assignments.get(assignment.slug)
         holds = not command.force and mutants_hold(assignment, before)
+        keep = command.record and not command.force and command.html is None and not command.diagnosis
+        known = before if keep and mistakes_hold(assignment, before) else None
         recorded = command.record and not command.force and answers_hold(assignment, before, command.seeds)
+        sources = source_digests(assignment)  # what is edited during the audit has not been audited
         with progress(f"audit {assignment.slug}") as update:
             report = audit_assignment(
                 assignment,
                 seeds=1 if recorded else command.seeds,
                 jobs=command.jobs,
+                bank=known is None,
                 mutants=command.mutants or (command.record and not holds),
                 explain=command.diagnosis or command.record,
                 force=command.force,
@@ -79,7 +85,11 @@ def run_audit(folder: Path, slugs: Sequence[str], command: AuditCommand) -> int:
             print(line)
         for problem in report.problems:
             print(f"  {problem}", file=sys.stderr)
-        _compare(ledger, assignment, report)
+        _compare(ledger, assignment, report, sources)
+        if known is not None:
+            print(
+                f"  {len(known.mistakes)} mistakes: as recorded, for nothing has changed that they depend on"
+            )
         if command.record and report.mutation is None:
             print("  mutants: as recorded, for neither solution nor suite has changed since")
         if recorded and before is not None:
@@ -93,6 +103,8 @@ def run_audit(folder: Path, slugs: Sequence[str], command: AuditCommand) -> int:
             ledger.assignments[assignment.slug] = entry_of(
                 assignment,
                 report,
+                sources,
+                bank=known,
                 mutants=before if report.mutation is None else None,
                 answers=before if recorded else None,
             )
@@ -119,10 +131,10 @@ def run_audit_check(folder: Path) -> int:
     return 0
 
 
-def _compare(ledger: Ledger, assignment: Assignment, report: AuditReport) -> None:
+def _compare(ledger: Ledger, assignment: Assignment, report: AuditReport, sources: Mapping[str, str]) -> None:
     """Say which verdicts differ from the recorded audit."""
     before = ledger.assignments.get(assignment.slug)
-    differing = changes(before, entry_of(assignment, report), ran_on(report)) if before else []
+    differing = changes(before, entry_of(assignment, report, sources), ran_on(report)) if before else []
     if differing:
         print(f"  Other verdicts than in {LEDGER}:", file=sys.stderr)
         for line in differing:
@@ -130,12 +142,13 @@ def _compare(ledger: Ledger, assignment: Assignment, report: AuditReport) -> Non
 
 
 def _lines(report: AuditReport, mistakes: Mapping[str, Mistake], diagnosis: bool) -> list[str]:
-    recognised = sum(mistake.recognised for mistake in report.mistakes)
+    count, recognised = len(report.mistakes), sum(mistake.recognised for mistake in report.mistakes)
+    bank = f"{count} mistakes, {recognised} recognised" if count else "no mistakes run"
     lines = [
         f"{report.assignment}: {len(report.questions)} questions, {report.tests} tests, "
         f"{report.seeds} {'seed' if report.seeds == 1 else 'seeds'}, "
         f"{report.variants} variants x {report.variant_seeds}, "
-        f"{len(report.mistakes)} mistakes, {recognised} recognised: "
+        f"{bank}: "
         f"{'clean' if report.clean else f'{len(report.problems)} problems'}"
     ]
     if report.mutation is not None:
@@ -155,7 +168,7 @@ def _lines(report: AuditReport, mistakes: Mapping[str, Mistake], diagnosis: bool
     if diagnosis:
         lines.append(f"  {summary(report.held_out)}")
         lines += [f"    {line}" for line in details(report.held_out, mistakes)]
-    counts = Counter(mistake.question for mistake in report.mistakes)
+    counts = Counter(mistake.question for mistake in mistakes.values())
     few = [f"{name} ({counts[name]})" for name in report.questions if counts[name] < 4]
     if few:
         lines.append(f"  fewer than four mistakes: {', '.join(few)}")

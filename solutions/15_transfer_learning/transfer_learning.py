@@ -208,7 +208,8 @@ for what, names in stages.items():
 # without the penalty the weights would grow for ever. With it the problem is convex: there is **one**
 # best head, and it does not matter how one gets there. Mini-batches, learning rates and epochs are not
 # needed. Whoever takes all examples at once can use an optimiser that looks at the curvature, such as
-# `torch.optim.LBFGS`, and is done in a second.
+# `torch.optim.LBFGS`, and is done in a second. (scikit-learn, which has such a classifier, may not be used in
+# your answers; it draws a picture below, no more.)
 
 
 # %% question="fit_head"

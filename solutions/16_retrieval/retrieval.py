@@ -16,7 +16,8 @@
 #
 # The second way is the heart of this assignment. A search engine stands or falls with three things:
 # the distance, the ranking, and the honesty of the figure that says how good it is. You write all
-# three.
+# three. scikit-learn draws pictures and is timed beside your functions; in your answers it may not be
+# used.
 #
 # Fill each cell that says `# Write your code here.`, then run the `check(...)` cell below it.
 

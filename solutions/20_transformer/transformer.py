@@ -15,7 +15,9 @@
 # Conventions. Sequences have the shape $(N, T, D)$: a batch of $N$, $T$ positions, $D$ numbers each. A layer
 # is a function of its input and its parameters; the parameters of a model are a dictionary of tensors, and
 # of dictionaries and lists of them. As in Part I, a linear layer computes $xW + b$ with $W$ of the shape
-# (inputs, outputs). In a **mask**, `True` means *may be seen*. PyTorch computes the gradients.
+# (inputs, outputs). In a **mask**, `True` means *may be seen*. PyTorch computes the gradients. Its own
+# attention (`F.scaled_dot_product_attention`, `F.multi_head_attention_forward`, `nn.MultiheadAttention`) and
+# the classes that begin with `nn.Transformer` may not be used: they are what you write.
 #
 # Fill each cell that says `# Write your code here.`, then run the `check(...)` cell below it.
 

@@ -14,7 +14,9 @@
 #
 # Conventions are those of assignment 20: sequences $(N, T, D)$, linear layers $xW + b$ with $W$ (inputs,
 # outputs), parameters in dictionaries, masks in which `True` means *may be seen*. PyTorch's functions may be
-# used, `F.scaled_dot_product_attention` and `F.layer_norm` among them: you have written them before.
+# used, `F.scaled_dot_product_attention` and `F.layer_norm` among them: you have written them before. What is
+# a whole layer already, `nn.MultiheadAttention`, `F.multi_head_attention_forward` and the classes that begin
+# with `nn.Transformer`, may not.
 #
 # Fill each cell that says `# Write your code here.`, then run the `check(...)` cell below it.
 

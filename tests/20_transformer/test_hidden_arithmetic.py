@@ -160,7 +160,8 @@ def trained(student, params, forward, source, target, num_steps, *arguments, **o
     if not isinstance(result, tuple | list) or len(result) != 2:
         fail("train should return two values, params and losses.", value=result)
     params, losses = result
-    if not isinstance(losses, list) or len(losses) != num_steps or not all(type(x) is float for x in losses):
+    numbers = isinstance(losses, list) and all(isinstance(loss, float | np.floating) for loss in losses)
+    if not numbers or len(losses) != num_steps:
         fail(f"train should return a list of {num_steps} floats, one loss a step.", value=losses)
     return params, losses
 

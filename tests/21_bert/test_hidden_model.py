@@ -287,7 +287,8 @@ def tuned(student, params, *arguments, **options):
     if not isinstance(result, tuple | list) or len(result) != 2:
         fail("fine_tune should return two values, params and losses.", value=result)
     losses, steps = result[1], arguments[4]
-    if not isinstance(losses, list) or len(losses) != steps or not all(type(x) is float for x in losses):
+    numbers = isinstance(losses, list) and all(isinstance(loss, float | np.floating) for loss in losses)
+    if not numbers or len(losses) != steps:
         fail(f"fine_tune should return a list of {steps} floats, one loss a step.", value=losses)
     return result
 

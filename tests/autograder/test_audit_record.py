@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from autograder.audit.ledger import (
     answers_hold,
     changes,
     entry_of,
+    mistakes_hold,
     mutants_hold,
     ran_on,
     read_ledger,
+    source_digests,
     stale,
     write_ledger,
 )
@@ -330,7 +333,8 @@ def test_what_is_said_in_other_questions_does_not_count() -> None:
 
 
 def entry(invented: Invented, assignment: Assignment) -> Any:
-    return entry_of(assignment, audit_assignment(assignment, seeds=2, mutants=True))
+    sources = source_digests(assignment)
+    return entry_of(assignment, audit_assignment(assignment, seeds=2, mutants=True), sources)
 
 
 def test_a_record_is_read_as_it_was_written(invented: Invented, assignment: Assignment) -> None:
@@ -400,6 +404,62 @@ def test_mutants_are_made_again_only_where_they_may_end_otherwise(
     assert any(step.kind == "mutant" for step in invented.done)
 
 
+def test_mistakes_are_run_again_only_where_they_may_cost_something_else(
+    invented: Invented, assignment: Assignment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, course = assignment.root, load_course(assignment.root)
+
+    def kinds_done(command: AuditCommand) -> set[str]:
+        invented.done.clear()
+        capsys.readouterr()
+        # Another machine's audit: nothing of what this one has finished is at hand.
+        shutil.rmtree(root / ".autograder" / "audit", ignore_errors=True)
+        assert run_audit(root, [], command) == 0
+        return {step.kind for step in invented.done}
+
+    record = AuditCommand(record=True)
+    assert "mistake" in kinds_done(record)
+    first = read_ledger(course).assignments["tiny"]
+    variant = assignment.variants[0]
+    variant.write_text(variant.read_text() + "\n# and this\n")
+    assert mistakes_hold(assignment, first)
+    assert "variant" in kinds_done(record) and "mistake" not in {step.kind for step in invented.done}
+    out = capsys.readouterr().out
+    assert "no mistakes run: clean" in out and "8 mistakes: as recorded" in out
+    second = read_ledger(course).assignments["tiny"]
+    assert (second.mistakes, second.held_out) == (first.mistakes, first.held_out)
+    assert second.sources != first.sources and run_audit_check(root) == 0
+
+    assert "mistake" in kinds_done(AuditCommand())
+    assert "mistake" in kinds_done(AuditCommand(record=True, diagnosis=True))
+    assert not mistakes_hold(assignment, None)
+    assert not mistakes_hold(assignment, second.model_copy(update={"problems": 1}))
+    assert not mistakes_hold(assignment, second.model_copy(update={"versions": {"numpy": "0"}}))
+    for path in (assignment.source, assignment.mistakes, assignment.tests / "test_hidden.py"):
+        before = path.read_text()
+        path.write_text(before + MORE)
+        assert not mistakes_hold(assignment, second)
+        path.write_text(before)
+
+
+def test_what_is_edited_during_an_audit_has_not_been_audited(
+    invented: Invented, assignment: Assignment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variant = assignment.variants[0]
+
+    def edited(report: AuditReport) -> dict[str, set[str]]:
+        variant.write_text(variant.read_text() + "\n# while it ran\n")
+        return ran_on(report)
+
+    assert (
+        run_audit(assignment.root, [], AuditCommand(record=True)) == 0
+    )  # so that there is a record to compare
+    monkeypatch.setattr("autograder.cli.auditing.ran_on", edited)
+    variant.write_text(variant.read_text() + "\n# before\n")
+    assert run_audit(assignment.root, [], AuditCommand(record=True)) == 0
+    assert variant.read_text().endswith("# while it ran\n") and run_audit_check(assignment.root) == 2
+
+
 def test_many_seeds_are_looked_at_again_only_where_a_right_answer_may_fail(
     invented: Invented, assignment: Assignment, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -436,7 +496,8 @@ def test_changed_verdicts_are_named_with_the_reason(invented: Invented, assignme
         "flat": Outcome(ran=[0, 1], seconds=[0.1, 0.1]),
         mutant: Outcome(ran=[1], seconds=[0.1]),
     }
-    now = entry_of(assignment, audit_assignment(assignment, seeds=2, mutants=True, force=True))
+    report = audit_assignment(assignment, seeds=2, mutants=True, force=True)
+    now = entry_of(assignment, report, source_digests(assignment))
     now = now.model_copy(update={"versions": {**now.versions, "numpy": "9.9"}})
     numpy = before.versions["numpy"]
     assert changes(before, now, every_test) == [

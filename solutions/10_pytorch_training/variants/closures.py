@@ -3,6 +3,7 @@
 import io
 import math
 import random
+from collections import defaultdict
 
 import numpy as np
 import torch
@@ -113,13 +114,14 @@ def warmup_cosine(num_epochs, warmup, peak, floor=0.0):
 
 
 def fit(model, optimizer, run_epoch, validate, rates, patience):
-    lists = {"train_loss": [], "val_loss": [], "val_accuracy": []}
+    names = "train_loss", "val_loss", "val_accuracy"
+    lists = defaultdict(list, {name: [] for name in names})
     saved, best_epoch = io.BytesIO(), None
 
     def epoch(rate):
         for group in optimizer.param_groups:
             group["lr"] = float(rate)
-        for name, value in zip(lists, (run_epoch(), *validate()), strict=True):
+        for name, value in zip(names, (run_epoch(), *validate()), strict=True):
             lists[name].append(value)
 
     for e, rate in enumerate(rates):
@@ -134,7 +136,8 @@ def fit(model, optimizer, run_epoch, validate, rates, patience):
     if best_epoch is not None:
         saved.seek(0)
         model.load_state_dict(torch.load(saved))
-    return dict(lists, best_epoch=best_epoch)
+    lists["best_epoch"] = best_epoch
+    return lists
 
 
 def random_configs(space, num, seed):

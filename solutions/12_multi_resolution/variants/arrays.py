@@ -4,6 +4,7 @@ import operator
 from collections import defaultdict
 from functools import reduce
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -41,13 +42,18 @@ def batches_by_size(sizes, batch_size, generator):
 
     batches = []
     for _, group in groupby(sorted(range(len(sizes)), key=sizes.__getitem__), key=sizes.__getitem__):
-        same = list(group)
+        same = list(np.fromiter(group, dtype=np.int64))
         shuffle(same)
         while same:
             batches.append(same[:batch_size])
             del same[:batch_size]
     shuffle(batches)
     return batches
+
+
+class Padded(NamedTuple):
+    batch: torch.Tensor
+    mask: torch.Tensor
 
 
 def pad_batch(images):
@@ -60,7 +66,7 @@ def pad_batch(images):
     ])  # fmt: skip
     places = np.indices((height, width))  # (2, H, W)
     mask = (places < sizes[:, :, None, None]).all(axis=1)
-    return [torch.from_numpy(batch), torch.from_numpy(mask)]
+    return Padded(torch.from_numpy(batch), torch.from_numpy(mask))
 
 
 def masked_pool(maps, mask, kind="mean"):
@@ -88,7 +94,7 @@ def accuracy_by_size(model, images, labels, batch_size=100):
         hits[size].extend(np.argmax(logits.numpy(), axis=1) == labels.numpy()[waiting])
 
     for i, image in enumerate(images):
-        size = image.size(1), image.size(2)
+        size = image.shape[1:]
         queues[size].append(i)
         if len(queues[size]) == batch_size:
             answer(size)
