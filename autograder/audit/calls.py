@@ -18,6 +18,7 @@ from autograder.checking.plugin import SolutionContext
 from autograder.checking.runner import Suite
 from autograder.notebook.cells import Cell
 
+IMPORTS = (ast.Import, ast.ImportFrom)
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -61,30 +62,47 @@ def calls_of_tests(
 def replaced_by(variant: str, solution: Sequence[Cell]) -> set[str] | None:
     """The functions and classes that a variant's code puts in the place of the solution's.
 
-    None where it may change more than calls of them tell: it assigns to what the solution assigns to, or runs
-    a statement of another kind.
+    None where it may change more than calls of them tell: it assigns to what the solution assigns to or
+    imports, or runs a statement of another kind.
     """
-    values, functions = set(), set()
+    values: set[str] = set()
+    functions: set[str] = set()
+    imports: dict[str, str] = {}
     for cell in gradable_cells(solution):
         for statement in ast.parse(cell.source).body:
             if isinstance(statement, DEFINITIONS):
                 functions.add(statement.name)
+            elif isinstance(statement, IMPORTS):
+                imports |= _imported(statement)
             else:
                 values |= _assigned(statement)
     replaced = set()
     for statement in ast.parse(variant).body:
         if isinstance(statement, DEFINITIONS):
             names = {statement.name}
+        elif isinstance(statement, IMPORTS):
+            # The same under the same name changes nothing.
+            names = {name for name, what in _imported(statement).items() if imports.get(name) != what}
         elif isinstance(statement, ast.Assign) and all(map(_is_plain, statement.targets)):
             names = _assigned(statement)
-        elif isinstance(statement, ast.Import | ast.ImportFrom) or _is_docstring(statement):
+        elif _is_docstring(statement):
             continue
         else:
             return None
-        if names & values:
+        if names & (values | imports.keys()) or "*" in names:
             return None
         replaced |= names & functions
     return replaced
+
+
+def _imported(statement: ast.Import | ast.ImportFrom) -> dict[str, str]:
+    """Name -> what it stands for."""
+    if isinstance(statement, ast.ImportFrom):
+        return {each.asname or each.name: f"{statement.module}.{each.name}" for each in statement.names}
+    return {
+        each.asname or each.name.partition(".")[0]: each.name if each.asname else each.name.partition(".")[0]
+        for each in statement.names
+    }
 
 
 def _assigned(statement: ast.stmt) -> set[str]:

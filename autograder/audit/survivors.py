@@ -113,15 +113,12 @@ def judge_mutants(
     for mutant in mutants:
         question = report.questions.setdefault(mutant.question, MutationCount())
         failures = outcomes[mutant.key].failures
-        slow = bool(failures) and failures[0].outcome == "timeout"
-        if mutant.key in known and (slow or not failures):
-            # How far a slower way to the same answer gets depends on the machine, and refutes nothing.
+        if not failures and mutant.key in known:
             question.equivalent += 1
-            continue
-        if not failures:
+        elif not failures:
             question.survived += 1
             report.survivors.append(mutant)
-        elif slow:
+        elif failures[0].outcome == "timeout":
             question.timed_out += 1
         else:
             question.killed += 1

@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 
 _DICTS = (defaultdict, OrderedDict, Counter)
-_RESULTS = ("torch.return_types",)
-"""Modules whose types are all tuples with names: what `torch.max` and `torch.sort` return."""
 _CONVERSIONS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (int, int.__int__),
     (float, float.__float__),
@@ -40,10 +38,13 @@ def plain_container(value: Any) -> dict[Any, Any] | tuple[Any, ...] | None:
 
 
 def _is_record(kind: type) -> bool:
-    if kind.__module__ in _RESULTS or (kind.__module__, kind.__name__) == ("torch", "Size"):
-        return True
-    named = kind.__bases__ == (tuple,) and isinstance(getattr(kind, "_fields", None), tuple)
-    return named and not any(callable(own) for name, own in vars(kind).items() if not name.startswith("_"))
+    """Whether it is a tuple with names for its places and nothing more: one of PyTorch's or a named tuple."""
+    if kind.__module__ == "torch.return_types" or (kind.__module__, kind.__name__) == ("torch", "Size"):
+        return True  # what torch.max and torch.sort return; a shape
+    fields = getattr(kind, "_fields", None)
+    if kind.__bases__ != (tuple,) or not isinstance(fields, tuple):
+        return False
+    return all(name in fields for name in vars(kind) if not name.startswith("_"))
 
 
 def plain_key(key: Any) -> Any:

@@ -116,6 +116,12 @@ CELLS = [
         ("class Net(Base):\n    pass\n", {"Net"}),
         ("TWO = 2\ndouble, triple = quadruple, TWO\n", {"double", "triple"}),
         ("shown = 3\n", set()),
+        ("import math, os.path\nfrom operator import neg as triple\n", {"triple"}),
+        ("import cmath as math\n", None),  # what the solution calls by this name is another thing now
+        ("from cmath import sqrt as math\n", None),
+        ("from operator import neg as RATE\n", None),
+        ("from operator import *\n", None),
+        ("def math():\n    pass\n", None),
         ("RATE = 0.2\n", None),  # a value, which no call betrays
         ("total = 0\n", None),
         ("def RATE():\n    return 0.1\n", None),

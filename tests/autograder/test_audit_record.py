@@ -435,6 +435,7 @@ def test_mistakes_are_run_again_only_where_they_may_cost_something_else(
     assert not mistakes_hold(assignment, None)
     assert not mistakes_hold(assignment, second.model_copy(update={"problems": 1}))
     assert not mistakes_hold(assignment, second.model_copy(update={"versions": {"numpy": "0"}}))
+    assert not mistakes_hold(assignment, second.model_copy(update={"engine": "another"}))
     for path in (assignment.source, assignment.mistakes, assignment.tests / "test_hidden.py"):
         before = path.read_text()
         path.write_text(before + MORE)
@@ -451,9 +452,7 @@ def test_what_is_edited_during_an_audit_has_not_been_audited(
         variant.write_text(variant.read_text() + "\n# while it ran\n")
         return ran_on(report)
 
-    assert (
-        run_audit(assignment.root, [], AuditCommand(record=True)) == 0
-    )  # so that there is a record to compare
+    assert run_audit(assignment.root, [], AuditCommand(record=True)) == 0  # a record to compare with
     monkeypatch.setattr("autograder.cli.auditing.ran_on", edited)
     variant.write_text(variant.read_text() + "\n# before\n")
     assert run_audit(assignment.root, [], AuditCommand(record=True)) == 0

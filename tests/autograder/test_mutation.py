@@ -173,13 +173,6 @@ def test_a_listed_mutant_that_dies_or_is_gone_is_reported() -> None:
     assert judge_mutants([], {}, [gone]).stale == [gone]
 
 
-def test_a_listed_mutant_that_runs_out_of_time_is_still_equivalent() -> None:
-    _, report = judged("timeout", "timeout", listed=(0,))
-    assert report.stale == []
-    total = report.total
-    assert (total.equivalent, total.timed_out, total.killed) == (1, 1, 0)
-
-
 def test_steps_and_the_file_for_review() -> None:
     mutants, report = judged("lives", "failed")
     step = mutation_steps(mutants, explain=True)[0]

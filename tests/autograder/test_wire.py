@@ -124,6 +124,15 @@ class Walker(NamedTuple):
         return self.x + self.y
 
 
+class Line(NamedTuple):
+    x: int
+    y: int
+
+    @property
+    def length(self) -> int:
+        return self.y - self.x
+
+
 class Bag(dict[str, int]):
     pass
 
@@ -187,6 +196,7 @@ def test_torch_s_own_kinds_of_tuple_and_tensor_cross_as_plain_ones() -> None:
         state_of_a_module(),
         Bag(a=1),
         Walker(1, 2),
+        Line(1, 2),
         type("Row", (Pair,), {})(1, 2),
         type("Int", (int,), {})(3),
         type("Str", (str,), {})("x"),
