@@ -19,8 +19,10 @@ from autograder.audit.garbage import (
     garbage_cell,
     unusable,
 )
+from autograder.audit.page import assignment_page
 from autograder.audit.steps import Examiner, Step
 from autograder.audit.workers import take
+from autograder.checking.mistakes import read_mistakes
 from autograder.cli.auditing import AuditCommand, run_audit
 from autograder.course import Assignment, CourseError, load_course
 from autograder.grading.grader import Grader, with_grader
@@ -254,9 +256,12 @@ def test_a_variant_that_is_wrong_or_missing(audit: Audit) -> None:
     )
 
 
-def test_a_variant_is_run_on_what_calls_what_it_replaces(audit: Audit) -> None:
+def test_a_variant_is_run_on_what_calls_what_it_replaces(
+    assignment_with: Callable[..., Assignment],
+) -> None:
     relu = "def relu_forward(x):\n    return np.maximum(x, 0), x\n"
-    report = audit(seeds=3, other_way=relu, loops=relu + "\nnp.seterr(all='ignore')\n")
+    assignment = assignment_with(other_way=relu, loops=relu + "\nnp.seterr(all='ignore')\n")
+    report = audit_assignment(assignment, seeds=3)
     assert report.clean
     ran = {
         (step.name, step.seed): {report.suite[test].question for test in outcome.ran}
@@ -267,6 +272,11 @@ def test_a_variant_is_run_on_what_calls_what_it_replaces(audit: Audit) -> None:
     for seed in (1, 2, 3):
         assert ran["solution", seed] == ran["loops.py", seed] == everything
         assert ran["other_way.py", seed] == (everything if seed == 1 else {"relu_forward"})
+    mistakes = {mistake.name: mistake for mistake in read_mistakes(assignment.mistakes)}
+    page = assignment_page(assignment, report, mistakes, "Tiny")
+    assert page.count("other_way.py: full marks in 3 of 3 runs") == 1
+    assert page.count("other_way.py: full marks in 1 of 1 runs") == 1
+    assert page.count("loops.py: full marks in 3 of 3 runs") == 2
 
 
 def test_too_few_variants(assignment_with: Callable[..., Assignment]) -> None:
