@@ -119,7 +119,7 @@ def batches_of(student, sizes, batch_size, seed):
     generator = student.value("torch").Generator().manual_seed(int(seed))
     batches = student.batches_by_size(sizes, batch_size, generator)
     plain = isinstance(batches, list) and all(isinstance(batch, list) for batch in batches)
-    if not plain or not all(isinstance(i, int | np.integer) for batch in batches for i in batch):
+    if not plain or not all(type(i) is int or isinstance(i, np.integer) for batch in batches for i in batch):
         fail("batches_by_size should return a list of lists of ints.", value=batches)
     return batches
 
