@@ -26,12 +26,13 @@ _CONVERSIONS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
 def plain_container(value: Any) -> dict[Any, Any] | tuple[Any, ...] | None:
     """An equal dict or tuple where nothing is lost by it, else None.
 
-    The state of a PyTorch module, an `OrderedDict` with `_metadata`, stays what it is: its tensors are those
-    of the module, and change with it.
+    Two kinds of `OrderedDict` belong to a PyTorch module and stay what they are, for they change with it: its
+    state, which has `_metadata`, and its hooks, which are functions under numbers that no two runs share.
     """
     kind = type(value)
     if kind in _DICTS:
-        return None if hasattr(value, "_metadata") else dict(value)
+        alive = hasattr(value, "_metadata") or any(callable(item) for item in value.values())
+        return None if alive else dict(value)
     if issubclass(kind, tuple) and _is_record(kind):
         return tuple(value)
     return None

@@ -194,6 +194,7 @@ def test_torch_s_own_kinds_of_tuple_and_tensor_cross_as_plain_ones() -> None:
         Agreeable(),
         np.zeros(3).view(Sneaky),
         state_of_a_module(),
+        OrderedDict({7: print}),  # as PyTorch keeps a module's hooks, under numbers that no two runs share
         Bag(a=1),
         Walker(1, 2),
         Line(1, 2),
