@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from autograder.audit.held_out import HeldOut
 from autograder.audit.kept import engine_digest, library_versions
 from autograder.audit.proof import AuditReport
-from autograder.audit.survivors import EQUIVALENT, MutationCount
+from autograder.audit.survivors import EQUIVALENT, MutationCount, equivalent_mutants
 from autograder.course import Assignment, Course
 from autograder.course.files import write_whole
 from autograder.grading.identity import suite_files
@@ -156,16 +156,23 @@ def write_ledger(course: Course, ledger: Ledger) -> Path:
 
 
 def source_digests(assignment: Assignment) -> dict[str, str]:
-    """The files of an assignment that its audit depends on, with a digest of each; of the source as far as
-    it is graded. Raises `SourceError`.
+    """The files of an assignment that its audit depends on, with a digest of each: of the source as far as
+    it is graded, of the reviewed list of mutants as far as it decides (which mutants, not for what reason).
+    Raises `SourceError` or `MistakesError`.
     """
     files = [*suite_files(assignment), *assignment.variants, *assignment.all_own_files]
-    files += [
-        path for path in (assignment.mistakes, assignment.source.with_name(EQUIVALENT)) if path.exists()
-    ]
-    digests = {path: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in files}
+    files += [assignment.mistakes] if assignment.mistakes.exists() else []
+    digests = {path: _digest(path.read_bytes()) for path in files}
     digests[assignment.source] = digest_of_solution(assignment.source)
+    reviewed = assignment.source.with_name(EQUIVALENT)
+    if reviewed.exists():
+        keys = sorted(each.key for each in equivalent_mutants(assignment))
+        digests[reviewed] = _digest("\n".join(keys).encode())
     return {path.relative_to(assignment.root).as_posix(): digest for path, digest in digests.items()}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def mutants_hold(assignment: Assignment, before: Entry | None) -> bool:

@@ -34,7 +34,7 @@ from autograder.audit.steps import Failure, Outcome, Step, TestInfo, Threshold, 
 from autograder.audit.table import BEGIN, END, readme_is_stale, update_readme
 from autograder.checking import assert_accuracy, assert_learns
 from autograder.checking.failure import current_student
-from autograder.checking.mistakes import Mistake, read_mistakes
+from autograder.checking.mistakes import Mistake, MistakesError, read_mistakes
 from autograder.checking.proxy import Student
 from autograder.cli.auditing import AuditCommand, run_audit, run_audit_check
 from autograder.course import Assignment, load_course
@@ -370,6 +370,20 @@ def test_a_changed_source_makes_a_record_stale(invented: Invented, assignment: A
     added = assignment.source.with_name("equivalent.yml")
     added.write_text("[]")
     assert stale(course, ledger) == ["tiny was audited before solutions/tiny/equivalent.yml changed."]
+
+
+def test_another_reason_for_a_listed_mutant_asks_for_no_audit(assignment: Assignment) -> None:
+    listed = assignment.source.with_name("equivalent.yml")
+    entry = "- {{key: '{}', function: double, what: 'constant: 2', reason: '{}'}}\n"
+    listed.write_text(entry.format("12ab", "Both are even."))
+    before = source_digests(assignment)
+    listed.write_text(entry.format("12ab", "The result is the same for all integers."))
+    assert source_digests(assignment) == before
+    listed.write_text(entry.format("12ab", "Both are even.") + entry.format("34cd", "Both are even."))
+    assert source_digests(assignment) != before
+    listed.write_text("- key: 12ab")
+    with pytest.raises(MistakesError, match="not a list of key, function, what and reason"):
+        source_digests(assignment)
 
 
 def test_mutants_are_made_again_only_where_they_may_end_otherwise(
