@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from autograder.sandbox.channel import Channel, Deadline, PeerClosed
 from autograder.sandbox.limits import WorkerLimits
 from autograder.sandbox.removal import remove_tree
 from autograder.sandbox.verdicts import CallTimeout, SandboxError, WorkerLost
-from autograder.sandbox.wire import Channel, Deadline, Decoder, Encoder, PeerClosed, WireError
+from autograder.sandbox.wire import Decoder, Encoder, WireError
 
 __all__ = ["HELLO_SECONDS", "TestProcess", "Upcall", "Worker", "WorkerLimits"]
 

@@ -1,4 +1,4 @@
-"""The wire between the grader and a worker: which values may cross, and how they are framed.
+"""The wire between the grader and a worker: which values may cross, and what stands for them.
 
 Only plain values cross, by exact type: None, bool, int, float, str, bytes, list, tuple, dict, NumPy arrays
 and scalars of numeric, boolean or string dtype, dense torch tensors. What a few well-known types stand for
@@ -6,9 +6,8 @@ crosses as that: a `defaultdict` as a dict (see `plain`), an image of torchvisio
 object stays where it is, and an opaque `Handle` crosses in its place. Nothing received is ever unpickled,
 evaluated or imported, and both sides bound size, depth and the number of nodes before they allocate.
 
-A message is `MAGIC | u32 header length | u64 payload length | header | payload`. The header is msgpack;
-arrays lie one after the other in the payload, each aligned to 64 bytes, so that no offset ever has to be
-trusted.
+A value becomes a tree of lists and plain scalars, and a payload in which arrays lie one after the other, each
+aligned to 64 bytes, so that no offset ever has to be trusted. How both are framed says `channel`.
 
 This module is also loaded inside the sandbox and therefore imports nothing of the engine.
 """
@@ -16,24 +15,18 @@ This module is also loaded inside the sandbox and therefore imports nothing of t
 from __future__ import annotations
 
 import math
-import socket
-import struct
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from autograder.sandbox.plain import plain_container, plain_key
 
-MAGIC = b"AGK1"
 MAX_HEADER = 16 << 20
 MAX_PAYLOAD = 512 << 20
 MAX_DEPTH = 32
 MAX_NODES = 200_000
-MAX_CONTAINERS = 4 * MAX_NODES
-"""Lists and maps in a header: a dictionary of n pairs takes 2n and a few."""
 MAX_EQUAL_HASHES = 64
 """Keys of one dictionary that may have the same hash: more of them make every look-up slow."""
 MAX_NDIM = 32
@@ -54,14 +47,6 @@ _KEY_TYPES = (type(None), bool, int, float, str, bytes, tuple, np.generic)
 
 class WireError(Exception):
     """A message breaks the rules: malformed, too large, too deep, or a value that may not cross."""
-
-
-class PeerClosed(Exception):
-    """The other side closed the connection or died."""
-
-
-class Deadline(Exception):
-    """The peer did not answer in time."""
 
 
 class Handle:
@@ -363,109 +348,3 @@ class Decoder:
         "h": _handle,
         "H": _handle,
     }
-
-
-class _Counter:
-    """Counts lists and maps while they are unpacked: an empty one is 1 byte on the wire and 56 in memory."""
-
-    def __init__(self, most: int) -> None:
-        self._left = most
-
-    def count(self, container: Any) -> Any:
-        self._left -= 1
-        if self._left < 0:
-            raise WireError("the header has too many parts")
-        return container
-
-
-class Channel:
-    """Framed messages over a stream socket."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.socket = sock
-
-    def fileno(self) -> int:
-        """The socket's descriptor."""
-        return self.socket.fileno()
-
-    def send(
-        self, header: Any, buffers: Sequence[Any] = (), nbytes: int = 0, deadline: float | None = None
-    ) -> None:
-        """Send one message. `deadline` is on `time.monotonic`'s clock. Raises `PeerClosed`, `Deadline`,
-        `WireError`.
-        """
-        import msgpack
-
-        try:
-            packed = msgpack.packb(header, use_bin_type=True)
-        except (ValueError, OverflowError, UnicodeEncodeError) as error:
-            raise WireError(f"the value cannot be encoded: {error}") from error
-        if len(packed) > MAX_HEADER or nbytes > MAX_PAYLOAD:
-            raise WireError("the message is too large")
-        head = MAGIC + struct.pack("<IQ", len(packed), nbytes) + packed
-        try:
-            self._set_timeout(deadline)
-            if nbytes < 1 << 16:
-                self.socket.sendall(head + b"".join(buffers))
-                return
-            self.socket.sendall(head)
-            for buffer in buffers:
-                self._set_timeout(deadline)
-                self.socket.sendall(buffer)
-        except TimeoutError as error:
-            raise Deadline from error
-        except OSError as error:
-            raise PeerClosed from error
-
-    def receive(self, deadline: float | None = None) -> tuple[Any, bytearray]:
-        """One message: header and payload. `deadline` bounds the whole message, however slowly its bytes
-        drip.
-        """
-        import msgpack
-
-        head = self._exactly(16, deadline)
-        if head[:4] != MAGIC:
-            raise WireError("the message does not begin as one")
-        header_length, payload_length = struct.unpack("<IQ", head[4:])
-        if header_length > MAX_HEADER or payload_length > MAX_PAYLOAD:
-            raise WireError("the message is too large")
-        raw = self._exactly(header_length, deadline)
-        containers = _Counter(MAX_CONTAINERS)
-        try:
-            header = msgpack.unpackb(
-                raw, raw=False, strict_map_key=True, use_list=True, max_ext_len=0, max_map_len=64,
-                max_array_len=MAX_NODES, list_hook=containers.count, object_hook=containers.count,
-            )  # fmt: skip
-        except (
-            Exception
-        ) as error:  # msgpack raises ValueError, its own StackError, UnicodeDecodeError and others
-            raise WireError(f"the header is malformed ({type(error).__name__})") from error
-        return header, self._exactly(payload_length, deadline)
-
-    def _set_timeout(self, deadline: float | None) -> None:
-        if deadline is None:
-            self.socket.settimeout(None)
-            return
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise Deadline
-        self.socket.settimeout(left)
-
-    def _exactly(self, count: int, deadline: float | None) -> bytearray:
-        # Grows with what has arrived: a peer that announces 512 MiB and sends nothing costs nothing.
-        received = bytearray(min(count, 1 << 20))
-        got = 0
-        while got < count:
-            if got == len(received):
-                received.extend(bytes(min(count - got, max(got, 1 << 20))))
-            self._set_timeout(deadline)
-            try:
-                n = self.socket.recv_into(memoryview(received)[got:])
-            except TimeoutError as error:
-                raise Deadline from error
-            except OSError as error:
-                raise PeerClosed from error
-            if n == 0:
-                raise PeerClosed
-            got += n
-        return received

@@ -24,8 +24,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from autograder.sandbox import kernel, pages, standins, syscalls
+from autograder.sandbox.channel import Channel, PeerClosed
 from autograder.sandbox.service import Service
-from autograder.sandbox.wire import Channel, Decoder, Encoder, Handle, PeerClosed, WireError
+from autograder.sandbox.wire import Decoder, Encoder, Handle, WireError
 
 _RUN_BODY = ("time", "timeit", "capture", "prun")
 

@@ -22,9 +22,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from autograder.sandbox import bans, kernel, pages, postponed, standins, syscalls
+from autograder.sandbox.channel import Channel
 from autograder.sandbox.paths import Readable, without_sources
 from autograder.sandbox.watch import SECONDS, Watch, Watched
-from autograder.sandbox.wire import Channel
 from autograder.sandbox.worker import serve_submission
 
 SCRATCH = "/scratch"

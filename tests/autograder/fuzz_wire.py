@@ -37,8 +37,9 @@ from autograder.checking.failure import StudentError
 from autograder.checking.proxy import Student
 from autograder.grading.session import _raised
 from autograder.sandbox import wire
+from autograder.sandbox.channel import MAGIC, Channel, Deadline, PeerClosed
 from autograder.sandbox.kernel import address_space
-from autograder.sandbox.wire import Channel, Deadline, Encoder, Handle, PeerClosed, WireError
+from autograder.sandbox.wire import Encoder, Handle, WireError
 
 SECONDS = 2.0
 """Of CPU time; on the clock a busy machine may take any time."""
@@ -133,7 +134,7 @@ def shape_of(value: Any, depth: int = 0) -> str:
 def packed(header: Any, payload: bytes = b"") -> bytes:
     """A frame."""
     raw = msgpack.packb(header, use_bin_type=True)
-    return wire.MAGIC + struct.pack("<IQ", len(raw), len(payload)) + raw + payload
+    return MAGIC + struct.pack("<IQ", len(raw), len(payload)) + raw + payload
 
 
 def valid_frame(rng: random.Random) -> bytes:
@@ -261,7 +262,7 @@ def _lengths(frame: bytes, other: bytes, rng: random.Random) -> bytes:
     body = frame[16:]
     header = rng.choice([len(body), len(body) - 1, 0, 1, wire.MAX_HEADER, wire.MAX_HEADER + 1, 2**32 - 1])
     payload = rng.choice([0, 1, len(body), wire.MAX_PAYLOAD, wire.MAX_PAYLOAD + 1, 2**63, 2**64 - 1])
-    return wire.MAGIC + struct.pack("<IQ", max(0, header), payload) + body
+    return MAGIC + struct.pack("<IQ", max(0, header), payload) + body
 
 
 # Running

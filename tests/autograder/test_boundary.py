@@ -23,11 +23,12 @@ from hypothesis.extra import numpy as hnp
 
 from autograder.checking import StudentError
 from autograder.checking.proxy import Student
-from autograder.sandbox import wire
+from autograder.sandbox import channel, wire
+from autograder.sandbox.channel import MAGIC, Channel
 from autograder.sandbox.kernel import address_space
 from autograder.sandbox.peers import TestProcess, Worker, WorkerLimits
 from autograder.sandbox.verdicts import SandboxError, WorkerLost
-from autograder.sandbox.wire import Channel, Decoder, Encoder, Handle, WireError
+from autograder.sandbox.wire import Decoder, Encoder, Handle, WireError
 
 torch = pytest.importorskip("torch")
 
@@ -137,8 +138,9 @@ def test_each_bound_is_where_it_is_said_to_be(bound: str) -> None:
 
 
 def test_the_largest_header_and_payload(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "MAX_HEADER", 1 << 16)
-    monkeypatch.setattr(wire, "MAX_PAYLOAD", 1 << 20)
+    for module in (wire, channel):
+        monkeypatch.setattr(module, "MAX_HEADER", 1 << 16)
+        monkeypatch.setattr(module, "MAX_PAYLOAD", 1 << 20)
 
     def sent(value: Any) -> Any:
         ours, theirs = socket.socketpair()
@@ -201,7 +203,7 @@ AMPLIFIERS = {
 @pytest.mark.parametrize("name", AMPLIFIERS)
 def test_the_largest_header_takes_bounded_memory_and_time(name: str) -> None:
     raw = AMPLIFIERS[name][: wire.MAX_HEADER]
-    ends, seconds, megabytes = measured(wire.MAGIC + struct.pack("<IQ", len(raw), 0) + raw)
+    ends, seconds, megabytes = measured(MAGIC + struct.pack("<IQ", len(raw), 0) + raw)
     assert ends == "WireError"
     assert megabytes < 512 and seconds < 5.0
 
@@ -209,14 +211,14 @@ def test_the_largest_header_takes_bounded_memory_and_time(name: str) -> None:
 def test_a_long_payload_takes_no_more_than_three_times_its_size() -> None:
     size = 64 << 20
     header = msgpack.packb({"ok": ["a", "|b1", [size]]})
-    ends, _, megabytes = measured(wire.MAGIC + struct.pack("<IQ", len(header), size) + header + bytes(size))
+    ends, _, megabytes = measured(MAGIC + struct.pack("<IQ", len(header), size) + header + bytes(size))
     assert ends == "value"
     assert megabytes < 3 * 64 + 16
 
 
 def test_a_promised_payload_costs_nothing() -> None:
     header = msgpack.packb({"ok": None})
-    frame = wire.MAGIC + struct.pack("<IQ", len(header), wire.MAX_PAYLOAD) + header
+    frame = MAGIC + struct.pack("<IQ", len(header), wire.MAX_PAYLOAD) + header
     ends, _, megabytes = measured(frame)
     assert ends == "PeerClosed"
     assert megabytes < 16

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from autograder.sandbox import wire
-from autograder.sandbox.wire import Channel, Deadline, Decoder, Encoder, Handle, PeerClosed, WireError
+from autograder.sandbox.channel import MAGIC, Channel, Deadline, PeerClosed
+from autograder.sandbox.wire import Decoder, Encoder, Handle, WireError
 
 
 def crossed(value: Any) -> Any:
@@ -318,10 +319,10 @@ def test_messages_cross_whole() -> None:
     "raw",
     [
         b"NOPE" + bytes(12),
-        wire.MAGIC + struct.pack("<IQ", wire.MAX_HEADER + 1, 0),
-        wire.MAGIC + struct.pack("<IQ", 1, wire.MAX_PAYLOAD + 1),
-        wire.MAGIC + struct.pack("<IQ", 1, 0) + b"\xc1",
-        wire.MAGIC + struct.pack("<IQ", 6, 0) + msgpack.packb(msgpack.ExtType(1, b"abc")),
+        MAGIC + struct.pack("<IQ", wire.MAX_HEADER + 1, 0),
+        MAGIC + struct.pack("<IQ", 1, wire.MAX_PAYLOAD + 1),
+        MAGIC + struct.pack("<IQ", 1, 0) + b"\xc1",
+        MAGIC + struct.pack("<IQ", 6, 0) + msgpack.packb(msgpack.ExtType(1, b"abc")),
     ],
 )
 def test_malformed_frames_are_refused(raw: bytes) -> None:
@@ -336,7 +337,7 @@ def test_a_slow_drip_meets_the_deadline_of_the_whole_message() -> None:
     stop = threading.Event()
 
     def drip() -> None:
-        for byte in wire.MAGIC + struct.pack("<IQ", 1 << 20, 0) + bytes(1000):
+        for byte in MAGIC + struct.pack("<IQ", 1 << 20, 0) + bytes(1000):
             if stop.wait(0.02):
                 return
             ours.socket.sendall(bytes([byte]))
