@@ -108,7 +108,8 @@ def test_size_changes_the_resolution() -> None:
 
 def test_every_make_shows() -> None:
     """Drawn with the same numbers, cars of two makes differ; the same make gives the same picture."""
-    from autograder.datasets.generated_cars import car_pictures, draw_makes
+    from autograder.datasets.car_makes import draw_makes
+    from autograder.datasets.generated_cars import car_pictures
 
     makes = draw_makes([np.random.RandomState(number) for number in range(40)])
     rows = np.arange(40)

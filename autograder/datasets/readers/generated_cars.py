@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from autograder.datasets.generated_cars import Makes, car_pictures, draw_makes
+from autograder.datasets.car_makes import Makes, draw_makes
+from autograder.datasets.generated_cars import car_pictures
 from autograder.datasets.letters import checked_share
 from autograder.datasets.model import Dataset, DatasetError
 from autograder.datasets.signs import checked_whole
