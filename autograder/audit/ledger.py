@@ -299,7 +299,7 @@ def held_out_counts(judged: Sequence[HeldOut]) -> HeldOutCounts:
 
 
 def stale(course: Course, ledger: Ledger) -> list[str]:
-    """A sentence for each assignment, drafts apart, whose record is missing or older than a source."""
+    """A sentence for each assignment, drafts apart, whose record is missing, outdated or not clean."""
     problems = []
     for assignment in course.published:
         entry = ledger.assignments.get(assignment.slug)
@@ -310,6 +310,8 @@ def stale(course: Course, ledger: Ledger) -> list[str]:
         changed = sorted(path for path in {*now, *entry.sources} if now.get(path) != entry.sources.get(path))
         if changed:
             problems.append(f"{assignment.slug} was audited before {_some(changed)} changed.")
+        elif entry.problems:
+            problems.append(f"The recorded audit of {assignment.slug} found problems: {entry.problems}.")
     return problems
 
 

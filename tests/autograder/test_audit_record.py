@@ -372,6 +372,12 @@ def test_a_changed_source_makes_a_record_stale(invented: Invented, assignment: A
     assert stale(course, ledger) == ["tiny was audited before solutions/tiny/equivalent.yml changed."]
 
 
+def test_a_record_of_problems_is_not_up_to_date(invented: Invented, assignment: Assignment) -> None:
+    found = entry(invented, assignment).model_copy(update={"problems": 2})
+    told = stale(load_course(assignment.root), Ledger(assignments={"tiny": found}))
+    assert told == ["The recorded audit of tiny found problems: 2."]
+
+
 def test_another_reason_for_a_listed_mutant_asks_for_no_audit(assignment: Assignment) -> None:
     listed = assignment.source.with_name("equivalent.yml")
     entry = "- {{key: '{}', function: double, what: 'constant: 2', reason: '{}'}}\n"
