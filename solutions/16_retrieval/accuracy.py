@@ -32,6 +32,8 @@ SIZE, SMALL = 112, 64
 EPOCHS, TUNED = 20, 4
 NEIGHBOURS = 10
 PHOTOGRAPHS, COPIES = 1500, 5
+LAYOUT = torch.channels_last
+"""Convolutions on a processor take a third less time where the channels of a pixel lie side by side."""
 
 
 def run(
@@ -104,7 +106,7 @@ def from_scratch(
     """(name, embeddings of both parts, seconds) of four blocks, trained from nothing."""
     start = time.perf_counter()
     x, x_test = reduced(train[0]), reduced(test[0])
-    model = solution.build_embedder(128).to(device)
+    model = solution.build_embedder(128).to(device, memory_format=LAYOUT)
     proxies = nn.Embedding(K, 128).to(device)
 
     def transform(batch: torch.Tensor) -> torch.Tensor:
@@ -126,11 +128,12 @@ def pretrained(
 ) -> list[tuple[str, tuple[torch.Tensor, torch.Tensor], float]]:
     """The same of EfficientNet-Lite0, frozen and then fine-tuned from block START on."""
     start = time.perf_counter()
-    network = solution.load_backbone()
+    network = solution.load_backbone().to(memory_format=LAYOUT)
     front, rear = solution.Front(network, SIZE), solution.Rear(network)
+    x, x_test = (part.contiguous(memory_format=LAYOUT) for part in (train[0], test[0]))
     # A mirror image counts as another photograph: the blocks that stay are computed once for both.
-    maps = torch.cat([solution.embed(front, part) for part in (train[0], train[0].flip(3))])
-    maps_test, N = solution.embed(front, test[0]), len(train[0])
+    maps = torch.cat([solution.embed(front, part) for part in (x, x.flip(3))])
+    maps_test, N = solution.embed(front, x_test), len(x)
     results = []
     for name in ("EfficientNet-Lite0, frozen", "EfficientNet-Lite0, fine-tuned"):
         if name.endswith("tuned"):
