@@ -187,9 +187,9 @@ def mistakes_hold(assignment: Assignment, before: Entry | None) -> bool:
     """Whether the recorded audit was clean and nothing has changed that decides what the known mistakes cost
     and what is told about them: they, the solution, the suite, the libraries, the engine. (Variants do not.)
     """
-    if before is None or before.problems or not before.mistakes or before.engine != engine_digest():
+    if before is None or before.problems or not before.mistakes or not mutants_hold(assignment, before):
         return False
-    if not mutants_hold(assignment, before):
+    if before.engine != engine_digest() or before.versions != library_versions():
         return False
     bank = assignment.mistakes.relative_to(assignment.root).as_posix()
     return source_digests(assignment).get(bank) == before.sources.get(bank)

@@ -205,7 +205,11 @@ def audit(
         typer.Option("--record", help="With mutants; write docs/audit.json and the table in README.md."),
     ] = False,
     brief: Annotated[
-        bool, typer.Option("--brief", help="Done with a mistake as soon as a failed test tells it.")
+        bool,
+        typer.Option(
+            "--brief",
+            help="Done with a mistake as soon as a failed test tells it, with all where the record holds.",
+        ),
     ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Audit nothing; fail where that record is out of date.")

@@ -64,7 +64,8 @@ def run_audit(folder: Path, slugs: Sequence[str], command: AuditCommand) -> int:
     for assignment in chosen(folder, slugs):
         before = ledger.assignments.get(assignment.slug)
         holds = not command.force and mutants_hold(assignment, before)
-        keep = command.record and not command.force and command.html is None and not command.diagnosis
+        keep = command.record and command.html is None and not command.diagnosis
+        keep = (keep or command.brief) and not command.force
         known = before if keep and mistakes_hold(assignment, before) else None
         recorded = command.record and not command.force and answers_hold(assignment, before, command.seeds)
         sources = source_digests(assignment)  # what is edited during the audit has not been audited

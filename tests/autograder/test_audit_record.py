@@ -450,12 +450,16 @@ def test_mistakes_are_run_again_only_where_they_may_cost_something_else(
     assert (second.mistakes, second.held_out) == (first.mistakes, first.held_out)
     assert second.sources != first.sources and run_audit_check(root) == 0
 
-    assert "mistake" in kinds_done(AuditCommand())
-    assert "mistake" in kinds_done(AuditCommand(record=True, diagnosis=True))
+    brief = kinds_done(AuditCommand(brief=True))
+    assert {"solution", "variant", "nothing"} <= brief and "mistake" not in brief
+    assert "8 mistakes: as recorded" in capsys.readouterr().out
+    for whole in (AuditCommand(), AuditCommand(record=True, diagnosis=True)):
+        assert "mistake" in kinds_done(whole)
+    assert "mistake" in kinds_done(AuditCommand(brief=True, force=True))
     assert not mistakes_hold(assignment, None)
     assert not mistakes_hold(assignment, second.model_copy(update={"problems": 1}))
-    assert not mistakes_hold(assignment, second.model_copy(update={"versions": {"numpy": "0"}}))
-    assert not mistakes_hold(assignment, second.model_copy(update={"engine": "another"}))
+    for changed in ({"versions": {**second.versions, "pytest": "0"}}, {"engine": "another"}):
+        assert not mistakes_hold(assignment, second.model_copy(update=changed))
     for path in (assignment.source, assignment.mistakes, assignment.tests / "test_hidden.py"):
         before = path.read_text()
         path.write_text(before + MORE)
