@@ -69,7 +69,7 @@ audit: $(INSTALLED) ## Right answers earn everything, the stub nothing, each mis
 	@$(BIN)/autograder audit --seeds 2 --jobs 2
 
 record: $(INSTALLED) ## The audit with more seeds, kept in docs/audit.json and in the table of the README
-	@$(BIN)/autograder audit --seeds 20 --jobs 2 --record
+	@$(BIN)/autograder audit --seeds 200 --jobs 2 --record
 	@$(BIN)/autograder syllabus
 
 fresh: $(INSTALLED) ## No source is newer than the recorded audit
