@@ -263,17 +263,20 @@ def test_pretraining_loss_values(student, reference, rng):
 def test_pretraining_loss_lets_the_model_learn(student, reference, rng):
     """The notebook's pretrain, with your loss, learns to guess words and to recognise what follows."""
     torch.manual_seed(0)
-    V, T = 10, 8
-    # A repeats one token, so that a masked one can be guessed; B says by its token whether it follows.
-    first = torch.from_numpy(rng.integers(5, V, size=64))
-    follows = torch.from_numpy(rng.integers(2, size=64))
+    V, T, N = 10, 9, 128
+    # A repeats one token, so that a masked one can be guessed; B says by its token whether it follows. Eight
+    # pairs say nothing and are there twice, with both answers, so that the loss ends near the same height.
+    first = torch.from_numpy(rng.integers(5, V, size=N))
+    follows = torch.from_numpy(rng.integers(2, size=N))
     second = torch.where(follows == 1, 5, 6)
-    tokens = torch.stack(
-        [torch.full((64,), 2), *[first] * 3, torch.full((64,), 3), *[second] * 2, torch.full((64,), 3)], dim=1
-    )
-    segments = torch.tensor([[0] * 5 + [1] * 3]).repeat(64, 1)
-    params = reference.init_bert(V, T, D=16, num_layers=1, seed=int(rng.integers(1000)))
-    result = student.pretrain(params, 2, tokens, segments, follows, 200, 32, 0.01)
+    first[8:16] = first[:8]
+    second[:16], follows[:8], follows[8:16] = 7, 0, 1
+    classes, separators = torch.full((N,), 2), torch.full((N,), 3)
+    tokens = torch.stack([classes, *[first] * 3, separators, *[second] * 3, separators], dim=1)
+    segments = torch.tensor([[0] * 5 + [1] * 4]).repeat(N, 1)
+    params = reference.init_bert(V, T, D=32, num_layers=1, seed=int(rng.integers(1000)))
+    # (With a rate of 0.01 one network in 250 never learned what follows.)
+    result = student.pretrain(params, 2, tokens, segments, follows, 200, 32, 0.002)
     if not isinstance(result, tuple | list) or len(result) != 2:
         fail("pretrain of the notebook should have returned params and history.", value=result)
     mlm, nsp = (np.array([losses[part] for losses in result[1]]) for part in (0, 1))
@@ -311,15 +314,13 @@ TUNED = [*ENCODER, "pair_logits"]
 @pytest.mark.question("fine_tune", weight=2, given=TUNED)
 def test_fine_tune_losses_are_those_of_the_batches(student, reference, rng):
     """With a learning rate of nearly 0, each step's loss is that of its batch, and every example is drawn."""
-    params = single(draw_params(rng, 9, 4, 1))
-    tokens, segments = draw_input(rng, 9, 4, 5)
-    labels = torch.from_numpy(rng.integers(3, size=4))
-    known = np.array(
-        [
-            loss_of(reference, params, tokens[i : i + 1], segments[i : i + 1], labels[i : i + 1])
-            for i in range(4)
-        ]
-    )
+    known = np.zeros(4)
+    while np.diff(np.sort(known)).min() < 0.02:  # a loss must tell which example was drawn
+        params = single(draw_params(rng, 9, 4, 1))
+        tokens, segments = draw_input(rng, 9, 4, 5)
+        labels = torch.from_numpy(rng.integers(3, size=4))
+        parts = zip(tokens.split(1), segments.split(1), labels.split(1), strict=True)
+        known = np.array([loss_of(reference, params, *part) for part in parts])
     _, losses = tuned(student, copy.deepcopy(params), 2, tokens, segments, labels, 60, 1, 1e-9, seed=2)
     nearest = np.abs(np.array(losses)[:, None] - known).argmin(axis=1)
     hint = 'Mean cross-entropy of pair_logits(..., head="classifier") on tokens that are not masked.'
