@@ -38,7 +38,7 @@ def set_trainable(model, names):
 def fit_head(features, labels, num_classes, decay):
     head = nn.Linear(features.shape[1], num_classes).to(features.dtype)
     groups = [{"params": [head.weight], "weight_decay": decay}, {"params": [head.bias], "weight_decay": 0.0}]
-    optimizer = torch.optim.Adam(groups, lr=0.05)
+    optimizer = torch.optim.Adam(groups, lr=0.2)
     steps = 3000
     schedule = LambdaLR(optimizer, lambda step: max(1 - step / steps, 1e-3) ** 2)
     for _ in range(steps):
