@@ -56,7 +56,7 @@ notebook-%: $(INSTALLED)
 	    --rootdir $$work $$work/*.ipynb > $$work/log 2>&1); status=$$?; \
 	  echo "$*: $$(tail -n 1 $$work/log)"; test $$status = 0 || cat $$work/log; rm -rf $$work; exit $$status
 
-audit-brief: $(INSTALLED) ## The audit with one seed, done with a mistake as soon as a failed test tells it
+audit-brief: $(INSTALLED) ## The audit with one seed; mistakes only where the record of them no longer holds
 	@echo "== audit"
 	@slugs=$$($(PUBLISHED)) && echo "$$slugs" | xargs -P 2 -I SLUG $(MAKE) --no-print-directory audit-SLUG
 

@@ -14,11 +14,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autograder.audit.held_out import HeldOut
-from autograder.audit.kept import engine_digest, library_versions
+from autograder.audit.kept import RULES, engine_digest, library_versions
 from autograder.audit.proof import AuditReport
 from autograder.audit.survivors import EQUIVALENT, MutationCount, equivalent_mutants
 from autograder.course import Assignment, Course
 from autograder.course.files import write_whole
+from autograder.course.loading import FILE_NAME
 from autograder.grading.identity import suite_files
 from autograder.grading.versions import digest_of_solution
 
@@ -156,16 +157,16 @@ def write_ledger(course: Course, ledger: Ledger) -> Path:
 
 
 def source_digests(assignment: Assignment) -> dict[str, str]:
-    """The files of an assignment that its audit depends on, with a digest of each: of the source as far as
-    it is graded, of the reviewed list of mutants as far as it decides (which mutants, not for what reason).
+    """The files of an assignment that its audit depends on, with a digest of each as far as it decides: what
+    is graded of the source, which mutants (not why) of the reviewed list, of course.yml all but the points.
     Raises `SourceError` or `MistakesError`.
     """
-    files = [*suite_files(assignment), *assignment.variants, *assignment.all_own_files]
-    files += [assignment.mistakes] if assignment.mistakes.exists() else []
-    digests = {path: _digest(path.read_bytes()) for path in files}
+    files = [*suite_files(assignment), *assignment.variants, *assignment.all_own_files, assignment.mistakes]
+    digests = {path: _digest(path.read_bytes()) for path in files if path.exists()}
     digests[assignment.source] = digest_of_solution(assignment.source)
-    reviewed = assignment.source.with_name(EQUIVALENT)
-    if reviewed.exists():
+    rules = assignment.model_dump_json(include=RULES - {"questions"})
+    digests[assignment.root / FILE_NAME] = _digest(rules.encode())
+    if (reviewed := assignment.source.with_name(EQUIVALENT)).exists():
         keys = sorted(each.key for each in equivalent_mutants(assignment))
         digests[reviewed] = _digest("\n".join(keys).encode())
     return {path.relative_to(assignment.root).as_posix(): digest for path, digest in digests.items()}

@@ -372,6 +372,20 @@ def test_a_changed_source_makes_a_record_stale(invented: Invented, assignment: A
     assert stale(course, ledger) == ["tiny was audited before solutions/tiny/equivalent.yml changed."]
 
 
+def test_other_rules_make_a_record_stale_and_other_points_do_not(
+    invented: Invented, assignment: Assignment
+) -> None:
+    ledger = Ledger(assignments={"tiny": entry(invented, assignment)})
+    rules = assignment.root / "course.yml"
+    rules.write_text(rules.read_text().replace("points: 3", "points: 4"))
+    course = load_course(assignment.root)
+    assert stale(course, ledger) == [] and mistakes_hold(course.assignments[0], ledger.assignments["tiny"])
+    rules.write_text(rules.read_text().replace("[torch, scipy]", "[torch]"))
+    course = load_course(assignment.root)
+    assert stale(course, ledger) == ["tiny was audited before course.yml changed."]
+    assert not mistakes_hold(course.assignments[0], ledger.assignments["tiny"])
+
+
 def test_a_record_of_problems_is_not_up_to_date(invented: Invented, assignment: Assignment) -> None:
     found = entry(invented, assignment).model_copy(update={"problems": 2})
     told = stale(load_course(assignment.root), Ledger(assignments={"tiny": found}))
