@@ -158,6 +158,11 @@ def test_the_largest_header_and_payload(monkeypatch: pytest.MonkeyPatch) -> None
     for beyond in (text + "x", np.ones((1 << 17) + 1)):
         with pytest.raises(WireError):
             sent(beyond)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for header, nbytes in ((text + "x", 0), (None, (1 << 20) + 1)):  # refused before a byte is sent
+            with pytest.raises(WireError, match="the message is too large"):
+                Channel(theirs).send(header, nbytes=nbytes)
 
 
 # A hostile worker
