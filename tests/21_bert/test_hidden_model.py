@@ -275,7 +275,6 @@ def test_pretraining_loss_lets_the_model_learn(student, reference, rng):
     tokens = torch.stack([classes, *[first] * 3, separators, *[second] * 3, separators], dim=1)
     segments = torch.tensor([[0] * 5 + [1] * 4]).repeat(N, 1)
     params = reference.init_bert(V, T, D=32, num_layers=1, seed=int(rng.integers(1000)))
-    # (With a rate of 0.01 one network in 250 never learned what follows.)
     result = student.pretrain(params, 2, tokens, segments, follows, 200, 32, 0.002)
     if not isinstance(result, tuple | list) or len(result) != 2:
         fail("pretrain of the notebook should have returned params and history.", value=result)
