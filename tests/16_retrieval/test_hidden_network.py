@@ -314,7 +314,7 @@ LEAST_KNOWN, LEAST_NEW = 0.15, 0.65
 """Accuracy on other pictures of the 20 known makes: three times what a guess gets. On 40 makes that were
 never seen, how often a picture of the same make is nearer than one of another: a guess gets 0.5, pixels 0.54,
 the network before it is trained 0.52, and after it 0.78. (Recall at 1 depends on the few nearest, and varies
-twice as much, measured by how far it is from a guess.)
+four times as much, measured by how far it is from a guess.)
 """
 
 
