@@ -15,6 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autograder.checking.families_number import (
+    STATISTIC,
+    penalty_relations,
+    share_relations,
+    spread_relations,
+)
 from autograder.checking.families_shape import MAX_AXES, shape_relations
 from autograder.checking.named_numbers import NamedNumbers
 from autograder.checking.relation import FLOAT32_RTOL, Relation, Tolerance, is_generic, varies, words_of
@@ -69,11 +75,12 @@ def relate(
     with np.errstate(all="ignore"):
         if not np.isfinite(g).all():
             return _not_finite(g, e, tolerance)
-        relations = (
-            _same_shape(g, e, got.dtype, expected.dtype, numbers, tolerance)
-            if g.shape == e.shape
-            else shape_relations(g, e, tolerance)
-        )
+        if g.shape != e.shape:
+            relations = shape_relations(g, e, tolerance)
+        elif e.ndim == 0 and rtol >= STATISTIC:
+            relations = spread_relations(g, e, rtol)
+        else:
+            relations = _same_shape(g, e, got.dtype, expected.dtype, numbers, tolerance)
         return next(relations, None)
 
 
@@ -111,7 +118,9 @@ def _same_shape(
     yield from _reordered(g, e, tolerance)
     if expected.kind in "biu":
         yield from _off_by_one(g, e)
-    elif is_generic(e):
+        return
+    yield from share_relations(g, e, numbers, tolerance)
+    if is_generic(e):
         yield from _precision(g, e, got, expected)
         yield from _scaled(g, e, numbers, tolerance)
         yield from _zeros(g, e)
@@ -255,9 +264,11 @@ def _reduced(g: Array, e: Array, tolerance: Tolerance) -> Iterator[Relation]:
 
 def _term(g: Array, e: Array, numbers: NamedNumbers, tolerance: Tolerance) -> Iterator[Relation]:
     """The difference is a multiple of an argument (a gradient) or of its sum of squares (a loss)."""
+    if e.ndim == 0:
+        yield from penalty_relations(g, e, numbers, tolerance)
     difference = g - e
     for name, array in numbers.arrays.items():
-        if e.ndim and array.shape == e.shape and e.size >= 3 and varies(array):
+        if array.shape == e.shape and e.size >= 3 and varies(array):
             factor = float(np.sum(difference * array) / np.sum(array * array))
             if (
                 factor
@@ -270,17 +281,6 @@ def _term(g: Array, e: Array, numbers: NamedNumbers, tolerance: Tolerance) -> It
                     "term",
                     f"The difference from the right result is exactly {words} times {name}: a term with it "
                     "is missing, too many, or has another factor.",
-                )
-        elif e.ndim == 0 and array.size >= 2:
-            squares = float(np.sum(array * array))
-            factor = float(difference) / squares if squares else 0.0
-            words = numbers.factor_in_words(abs(factor), max(tolerance.factor, 1e-6)) if factor else ""
-            if words:
-                sign = "small" if factor < 0 else "large"
-                yield Relation(
-                    "term",
-                    f"The result is too {sign} by the sum of squares of {name} times {words}: a penalty is "
-                    "missing, too many, or has another factor.",
                 )
 
 

@@ -34,15 +34,25 @@ class NamedNumbers:
     """Name -> value."""
     arrays: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     """Name -> floating-point array."""
+    groups: Mapping[str, tuple[NDArray[np.float64], ...]] = field(default_factory=dict)
+    """"the matrices in params" -> these, and the vectors, where a dictionary holds several."""
 
     def factor_in_words(self, factor: float, rtol: float) -> str:
         """What a factor is in terms of the call; empty when it is none of its numbers."""
         return next((words for value, words in self._factors() if _near(factor, value, rtol)), "")
 
+    def strength_in_words(self, factor: float, rtol: float) -> str:
+        """What the strength of a penalty is in terms of the call: one of its plain numbers, if it can be."""
+        plain = (each for name, value in self.scalars.items() for each in _of_scalar(name, value))
+        words = next((words for value, words in plain if _near(factor, value, rtol)), "")
+        return words or self.factor_in_words(factor, rtol)
+
     def _factors(self) -> Iterator[tuple[float, str]]:
         """(value, words), the likeliest first."""
         for value, words in ((2.0, "2"), (0.5, "1/2"), (4.0, "4"), (0.25, "1/4")):
             yield value, words
+        for base in (2, 10):
+            yield 1 / math.log(base), f"1/ln {base}: a logarithm to base {base} for the natural one"
         for size, where in self.sizes.items():
             is_size = f"and {size} is {where}"
             yield size, f"{size}, {is_size}"
@@ -109,7 +119,20 @@ def named_numbers(arguments: Mapping[str, Any]) -> NamedNumbers:
         elif isinstance(value, int | float | np.number) and not isinstance(value, bool | np.complexfloating):
             scalars[name] = float(value)
     named = {size: _where(places) for size, places in sizes.items()}
-    return NamedNumbers(named, counts, scalars, arrays)
+    return NamedNumbers(named, counts, scalars, arrays, _groups(arrays))
+
+
+def _groups(
+    arrays: Mapping[str, NDArray[np.float64]],
+) -> dict[str, tuple[NDArray[np.float64], ...]]:
+    """The matrices, and the vectors, of each dictionary that holds several: the weights, and the biases."""
+    groups: dict[str, list[NDArray[np.float64]]] = {}
+    for name, array in arrays.items():
+        dictionary, inside, _ = name.partition("[")
+        if inside:
+            kind = "matrices" if array.ndim > 1 else "vectors"
+            groups.setdefault(f"the {kind} in {dictionary}", []).append(array)
+    return {words: tuple(several) for words, several in groups.items() if len(several) > 1}
 
 
 def _flat(arguments: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -83,6 +83,8 @@ class Event:
     kwargs: dict[str, Any] = field(default_factory=dict)
     result: Any = None
     error: str = ""
+    on: int | None = None
+    """The object that it was called on, or whose attribute was read, where that stayed in the worker."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,8 @@ class Student:
         """Gives a fresh copy of the loaded submission, where it runs in a process of its own."""
         self._given: list[str] = []
         self._holds_handles = False
+        self._assigned: dict[int, dict[str, Any]] = {}
+        """Object in the worker -> its attributes that the test has set."""
 
     def __getattr__(self, name: str) -> Function:
         if name.startswith("__"):
@@ -148,6 +152,7 @@ class Student:
         """
         if self.fork is not None:
             self._holds_handles = False
+            self._assigned.clear()
             self.renew()
 
     def has(self, name: str) -> bool:
@@ -197,23 +202,26 @@ class Student:
 
     def call_handle(self, handle: Handle, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call an object that stayed in the worker."""
-        name = handle._typename.rpartition(".")[2]
+        name, on = handle._typename.rpartition(".")[2], None
         for event in reversed(self.events):
             if event.result is handle:
-                name = event.name
+                name, on = event.name, event.on
                 break
-        return self._call({"op": "call", "h": handle._id}, Event(name, args, kwargs))
+        return self._call({"op": "call", "h": handle._id}, Event(name, args, kwargs, on=on))
 
     def get_attribute(self, handle: Handle, name: str) -> Any:
         """Read an attribute of an object that stayed in the worker."""
         owner = handle._typename.rpartition(".")[2]
-        return self._record(Event(f"{owner}.{name}"), {"op": "get", "h": handle._id, "name": name})
+        return self._record(
+            Event(f"{owner}.{name}", on=handle._id), {"op": "get", "h": handle._id, "name": name}
+        )
 
     def set_attribute(self, handle: Handle, name: str, value: Any) -> None:
         """Set an attribute of an object that stayed in the worker to a plain value."""
         encoder = Encoder()
         header = {"op": "set", "h": handle._id, "name": name, "value": encoder.encode(value)}
         self._request(header, encoder.buffers, encoder.nbytes, Event(name))
+        self._assigned.setdefault(handle._id, {})[name] = value
 
     def call_that_gave(self, value: Any) -> str:
         """The call whose result `value` is (or holds), else the last call, in words."""
@@ -221,10 +229,22 @@ class Student:
         return self.describe(event) if event else ""
 
     def arguments_that_gave(self, value: Any) -> dict[str, Any]:
-        """The arguments of the same call, by name as far as names are known."""
+        """The arguments of the same call, by name as far as names are known. Of a method, what its object was
+        made with and what the test has put into it stand behind them.
+        """
         event = self._event_that_gave(value)
         if event is None:
             return {}
+        behind: dict[str, Any] = {}
+        if event.on is not None:
+            makers = (each for each in self.events if isinstance(each.result, Handle))
+            maker = next((each for each in makers if each.result._id == event.on), None)
+            behind = self._arguments(maker) if maker else {}
+            behind |= self._assigned.get(event.on, {})
+        own = self._arguments(event)
+        return {**own, **{name: value for name, value in behind.items() if name not in own}}
+
+    def _arguments(self, event: Event) -> dict[str, Any]:
         names = (self._parameter_names(event.name) if self._parameter_names else None) or []
         named = {
             names[position] if position < len(names) else f"argument {position + 1}": argument

@@ -693,7 +693,7 @@ def one_step_too_few(
     )
 
 
-@mistake("nn_train", "reg is not passed on to the loss: training goes without a penalty.")
+@mistake("nn_train", "reg is not passed on to the loss: training goes without a penalty.", family="term")
 def without_penalty(
     params,
     X,

@@ -802,6 +802,7 @@ def net_relu_backward_skipped(self, X, y=None):
     "fully_connected_net",
     "The scores are dropped as well: dropout belongs after hidden layers only.",
     replaces="FullyConnectedNet.loss",
+    family="scaled",  # of the loss of one example that is far off: a difference of scores, all of them scaled
 )
 def net_dropout_on_scores(self, X, y=None):
     return net_pass(self, X, y, drop_last=True)

@@ -535,7 +535,11 @@ def error_ten_bins(confidence, correct, num_bins=10):
 # --- fit_temperature
 
 
-@mistake("fit_temperature", "This is 1 / T: the logits are divided by the temperature.")
+@mistake(
+    "fit_temperature",
+    "This is 1 / T: the logits are divided by the temperature.",
+    family="sign",  # of log T, which is what the tests compare
+)
 def temperature_inverted(logits, labels):
     return 1 / right_fit_temperature(logits, labels)
 
