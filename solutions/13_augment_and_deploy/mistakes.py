@@ -686,7 +686,11 @@ def preprocess_keeps_bytes(image, size=SIZE):
     return _preprocess(image, size, scale=1)
 
 
-@mistake("preprocess", "Every picture is divided by its own maximum: a dark one becomes a bright one.")
+@mistake(
+    "preprocess",
+    "Every picture is divided by its own maximum: a dark one becomes a bright one.",
+    family="scaled",
+)
 def preprocess_stretches(image, size=SIZE):
     return _preprocess(image, size, scale=lambda pixels: max(float(pixels.max()), 1e-9))
 
