@@ -17,7 +17,7 @@ from autograder.checking.relation import Relation, Tolerance
 Array = NDArray[Any]
 
 STATISTIC = 0.01
-"""A check of one number that allows so large a relative error is one of numbers drawn at random."""
+"""A check of one number that allows so large a relative error is mostly one of numbers drawn at random."""
 
 SPREADS = (
     (math.sqrt(2), "the square root of 2"),
@@ -50,8 +50,7 @@ def share_relations(g: Array, e: Array, numbers: NamedNumbers, tolerance: Tolera
         )
     elif tolerance.close(np.round(g), g):
         yield Relation(
-            "scaled",
-            f"{what} the right one times {count}, and {count} is {where}: a count, no share.",
+            "scaled", f"{what} the right one times {count}, and {count} is {where}: a count, no share."
         )
 
 
@@ -61,7 +60,7 @@ def spread_relations(g: Array, e: Array, rtol: float) -> Iterator[Relation]:
     Half of `rtol` decides, which the suites choose at several standard errors.
     """
     value, right = float(g), float(e)
-    if value < 0 or right <= 0:
+    if right <= 0:
         return
     if value == 0:
         yield Relation("zeros", "The result is 0: these numbers do not differ at all.", weak=True)

@@ -237,7 +237,7 @@ class Student:
             return {}
         behind: dict[str, Any] = {}
         if event.on is not None:
-            makers = (each for each in self.events if isinstance(each.result, Handle))
+            makers = (each for each in reversed(self.events) if isinstance(each.result, Handle))
             maker = next((each for each in makers if each.result._id == event.on), None)
             behind = self._arguments(maker) if maker else {}
             behind |= self._assigned.get(event.on, {})

@@ -51,9 +51,12 @@ class Tolerance:
         return Tolerance(tight, max(1e-6, 3 * tight))
 
     def elements(self, g: Array, t: Array) -> NDArray[np.bool_]:
-        """Where `g` is `t`; a hundredth of the largest element counts as the size of the small ones."""
+        """Where `g` is `t`; a hundredth of the largest element counts as the size of the small ones. Nothing
+        is near infinity, which a factor becomes where an answer is close to the largest number there is.
+        """
         scale = float(np.abs(t).max(initial=0.0))
-        return np.asarray(np.abs(g - t) <= self.rtol * np.maximum(np.abs(t), 1e-2 * scale))
+        near = np.abs(g - t) <= self.rtol * np.maximum(np.abs(t), 1e-2 * scale)
+        return np.asarray(near & np.isfinite(scale))
 
     def close(self, g: Array, t: Array, slack: float = 1.0) -> bool:
         """Whether `g` is `t` everywhere; `slack` widens it for a difference of two rounded numbers."""
